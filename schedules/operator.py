@@ -48,6 +48,11 @@ class Operator(ABC):
     summary: ClassVar[str]
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The values that a string parameter may have."""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Names of the inputs that stay the same from call to call: a schedule may lay them out anew, once, at load.
+
+    An instance need not have all of them: bfloat16 weights come without scales.
+    """
 
     def __post_init__(self) -> None:
         """Check the parameters: declared types, sizes of at least 1 (0 where that is the default), known choices.

@@ -30,6 +30,7 @@ class BatchedLinear(Operator):
 
     name: ClassVar[str] = "batched_linear"
     summary: ClassVar[str] = "linear layer with a weight for each batch entry, A[b,m,k] W[b,n,k]^T"
+    weights: ClassVar[tuple[str, ...]] = ("W",)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "dtype": ("float32", "bfloat16"),
         "out": ("float32", "bfloat16"),

@@ -44,6 +44,7 @@ class GroupedLinear(Operator):
 
     name: ClassVar[str] = "grouped_linear"
     summary: ClassVar[str] = "mixture-of-experts linear layer, rows sorted by expert"
+    weights: ClassVar[tuple[str, ...]] = ("W", "SW")
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float8_e4m3fn", "float4_e2m1fn")}
     rows: int
     groups: int

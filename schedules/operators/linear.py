@@ -27,6 +27,7 @@ class Linear(Operator):
 
     name: ClassVar[str] = "linear"
     summary: ClassVar[str] = "dense linear layer, A[m,k] W[n,k]^T"
+    weights: ClassVar[tuple[str, ...]] = ("W",)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "dtype": ("float32", "bfloat16"),
         "out": ("float32", "bfloat16"),

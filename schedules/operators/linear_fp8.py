@@ -30,6 +30,7 @@ class LinearFp8(Operator):
 
     name: ClassVar[str] = "linear_fp8"
     summary: ClassVar[str] = "fp8 linear layer, 1x128 and 128x128 block scales, bf16 out"
+    weights: ClassVar[tuple[str, ...]] = ("W", "SW")
     m: int
     n: int
     k: int

@@ -34,6 +34,7 @@ class MoeHashGate(Operator):
 
     name: ClassVar[str] = "moe_hash_gate"
     summary: ClassVar[str] = "mixture-of-experts router by token id"
+    weights: ClassVar[tuple[str, ...]] = ("TABLE",)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"score": SCORES}
     tokens: int
     experts: int

@@ -64,6 +64,13 @@ def test_arrays_fit_the_signature(op: Operator) -> None:
         assert array.flags.c_contiguous
 
 
+@pytest.mark.parametrize("kind", operators().values(), ids=operators())
+def test_weights_are_inputs(kind: type[Operator]) -> None:
+    """Each name is an input of some example: not every dtype comes with scales."""
+    named = {argument.name for op in kind.examples() for argument in workload_of(op).input_arguments}
+    assert set(kind.weights) <= named
+
+
 @every_example
 def test_inputs_depend_on_the_generator_alone(op: Operator) -> None:
     again, other = op.inputs(np.random.default_rng(0)), inputs_of(op, 1)

@@ -188,17 +188,21 @@ class MoeGate(Operator):
 
 def scores(logits: te.Tensor, form: str) -> te.Tensor:
     """The TE stage ``S`` of scores (for softmax, the stages of ``topi.nn.softmax``)."""
-    from tvm import te, tirx, topi
+    from tvm import te, topi
+
+    if form == "softmax":
+        return topi.nn.softmax(logits)
+    return te.compute(logits.shape, lambda t, e: score_of(logits[t, e], form), name="S")
+
+
+def score_of(x: Any, form: str) -> Any:
+    """The score of a logit, ``sigmoid`` or ``sqrtsoftplus``: a float32 expression of any number of lanes."""
+    from tvm import tirx
 
     one, zero = tirx.const(1.0, "float32"), tirx.const(0.0, "float32")
-
-    def score(t, e):  # type: ignore[no-untyped-def]
-        x = logits[t, e]
-        if form == "sigmoid":
-            return one / (one + tirx.exp(-x))
-        return tirx.sqrt(tirx.max(x, zero) + tirx.log1p(tirx.exp(-tirx.abs(x))))
-
-    return topi.nn.softmax(logits) if form == "softmax" else te.compute(logits.shape, score, name="S")
+    if form == "sigmoid":
+        return one / (one + tirx.exp(-x))
+    return tirx.sqrt(tirx.max(x, zero) + tirx.log1p(tirx.exp(-tirx.abs(x))))
 
 
 def reference_scores(logits: np.ndarray, form: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -89,15 +89,16 @@ class Probe:
             self.rate = max(self.rate, self.work * steps / seconds)
 
 
-def _probes(target: Target) -> list[Probe]:
+def probes(target: Target) -> list[Probe]:
+    """Every probe that this machine's CPU has; TVM's thread pool must be bound, see ``targets.threads``."""
     # Several times what all caches hold, so that nothing of it is still there when its turn comes again.
     caches = target.l3 + target.cores * target.l2
     large = min(max(4 * caches, 2**29), (target.memory or 2**31) // 4)
-    probes = [_arithmetic(target, loop) for loop in peak_kernels.loops(target)]
-    probes.append(_reading(target, "dram", large // target.cores, 16))
+    found = [_arithmetic(target, loop) for loop in peak_kernels.loops(target)]
+    found.append(reading(target, "dram", large // target.cores, 16))
     if target.l2 >= 2 * target.l1d > 0:
-        probes.append(_reading(target, "cache", target.l2 // 2, 1))
-    return probes
+        found.append(reading(target, "cache", target.l2 // 2, 1))
+    return found
 
 
 def _arithmetic(target: Target, loop: peak_kernels.Loop) -> Probe:
@@ -116,8 +117,8 @@ def _arithmetic(target: Target, loop: peak_kernels.Loop) -> Probe:
     return Probe(loop.arithmetic, target.cores * loop.operations, run)
 
 
-def _reading(target: Target, key: str, bytes_per_core: int, slices: int) -> Probe:
-    """Reads of one slice a run, in turn; with a single slice, over and over, of what is in a cache by then."""
+def reading(target: Target, key: str, bytes_per_core: int, slices: int) -> Probe:
+    """A probe of reads of one slice a run, in turn; with a single slice, over and over, of what is in a cache by then."""
     import tvm
 
     cores, lanes = target.cores, target.lanes
@@ -159,17 +160,22 @@ def _check(right: bool, what: str) -> None:
 
 def _measure_here(target: Target, seconds: float) -> Peaks:
     """What ``measure`` does, in this process."""
-    probes = _probes(target)
-    for probe in probes:
+    every = probes(target)
+    for probe in every:
         probe.calibrate()
     deadline = time.monotonic() + seconds
     while True:
-        for probe in probes:
+        for probe in every:
             probe.sample()
         if time.monotonic() > deadline:
             break
+    return peaks_of(target, every)
+
+
+def peaks_of(target: Target, every: Sequence[Probe]) -> Peaks:
+    """The peaks that probes have seen so far, and what follows from them."""
     best: dict[str, float] = {}
-    for probe in probes:
+    for probe in every:
         best[probe.key] = max(probe.rate, best.get(probe.key, 0.0))
     found = Peaks(best, best.pop("dram"), best.pop("cache", 0.0))
     derived = {key: factor * best["float32"] for name, (key, factor) in AMX.items() if target.has(name)}

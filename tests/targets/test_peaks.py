@@ -59,7 +59,7 @@ def test_half_precision_counts_to_2048():
 
 def test_every_element_is_read(monkeypatch):
     target = dataclasses.replace(detect.host(), cores=1)
-    probe = peaks._reading(target, "dram", 4 * 8 * peak_kernels.PERIOD, slices=4)
+    probe = peaks.reading(target, "dram", 4 * 8 * peak_kernels.PERIOD, slices=4)
     assert probe.work == 4 * 2 * peak_kernels.PERIOD
     for times in (1, 1, 1, 1, 3):
         assert probe.run(times) > 0

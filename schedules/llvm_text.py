@@ -29,8 +29,9 @@ class Text:
 
     def spread(self, kind: str, scalar: str, lanes: int) -> str:
         """A scalar in all lanes of a vector."""
-        one = self.op(f"insertelement <{lanes} x {kind}> poison, {kind} {scalar}, i64 0")
-        return self.op(f"shufflevector <{lanes} x {kind}> {one}, <{lanes} x {kind}> poison, <{lanes} x i32> zeroinitializer")
+        whole = f"<{lanes} x {kind}>"
+        one = self.op(f"insertelement {whole} poison, {kind} {scalar}, i64 0")
+        return self.op(f"shufflevector {whole} {one}, {whole} poison, <{lanes} x i32> zeroinitializer")
 
     def pick(self, kind: str, width: int, vector: str, lanes: Sequence[int]) -> str:
         """Some lanes of a vector of ``width``."""

@@ -141,28 +141,27 @@ def _prepare(plan: Plan) -> Any:
         arrays = _arguments(given)
         made = _arguments({name: (shape, dtype) for name, shape, dtype in plan.packed()})
         w, wp = arrays["W"], made["WP"]
-        with T.sblock("root"):
-            with T.parallel(0, p.sets * plan.width) as at, T.sblock("panel"):
-                number = T.axis.spatial(p.sets * plan.width, at)
-                T.reads(*(_all(array) for array in arrays.values()))
-                T.writes(*(_all(array) for array in made.values()))
-                own, panel = number // plan.width, number % plan.width
-                size = (plan.units, plan.vectors, f.quarters, f.halves, f.lanes // f.quarters, f.together)
-                with T.grid(*size) as (u, v, q, h, lane, b):
-                    j = panel * plan.columns + v * f.lanes + q * (f.lanes // f.quarters) + lane
-                    e = u * f.elements + h * f.together + b
-                    element = w[(*p.weights(own), tirx.min(j, p.n - 1), tirx.min(e, p.width - 1))]
-                    if p.stored != f.stored:
-                        element = tirx.reinterpret(f.stored, element)
-                    value = tirx.Select(tirx.And(j < p.n, e < p.width), element, tirx.const(0, f.stored))
-                    T.buffer_store(wp, value, [own, panel, u, v, q, h, lane, b])
-                if p.group:
-                    sw, sp = arrays["SW"], made["SP"]
-                    whole = -(-p.k // p.group)
-                    with T.grid(plan.scales, plan.columns) as (g, c):
-                        j = tirx.min(panel * plan.columns + c, p.n - 1) // p.across
-                        value = sw[(*p.weights(own), j, tirx.min(g, whole - 1))]
-                        T.buffer_store(sp, value, [own, panel, g, c])
+        with T.sblock("root"), T.parallel(0, p.sets * plan.width) as at, T.sblock("panel"):
+            number = T.axis.spatial(p.sets * plan.width, at)
+            T.reads(*(_all(array) for array in arrays.values()))
+            T.writes(*(_all(array) for array in made.values()))
+            own, panel = number // plan.width, number % plan.width
+            size = (plan.units, plan.vectors, f.quarters, f.halves, f.lanes // f.quarters, f.together)
+            with T.grid(*size) as (u, v, q, h, lane, b):
+                j = panel * plan.columns + v * f.lanes + q * (f.lanes // f.quarters) + lane
+                e = u * f.elements + h * f.together + b
+                element = w[(*p.weights(own), tirx.min(j, p.n - 1), tirx.min(e, p.width - 1))]
+                if p.stored != f.stored:
+                    element = tirx.reinterpret(f.stored, element)
+                value = tirx.Select(tirx.And(j < p.n, e < p.width), element, tirx.const(0, f.stored))
+                T.buffer_store(wp, value, [own, panel, u, v, q, h, lane, b])
+            if p.group:
+                sw, sp = arrays["SW"], made["SP"]
+                whole = -(-p.k // p.group)
+                with T.grid(plan.scales, plan.columns) as (g, c):
+                    j = tirx.min(panel * plan.columns + c, p.n - 1) // p.across
+                    value = sw[(*p.weights(own), j, tirx.min(g, whole - 1))]
+                    T.buffer_store(sp, value, [own, panel, g, c])
     return builder.get()
 
 

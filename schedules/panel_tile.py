@@ -86,7 +86,8 @@ class Tile:
         w = text.at("%w", text.op(f"mul nuw nsw i64 {at}, {self.unroll * self.vectors * fmt.unit_bytes}"))
         self._prefetch(text, at)
         for unit in range(self.unroll):
-            weights = [fmt.read(text, text.at(w, (unit * self.vectors + v) * fmt.unit_bytes)) for v in range(self.vectors)]
+            places = [(unit * self.vectors + v) * fmt.unit_bytes for v in range(self.vectors)]
+            weights = [fmt.read(text, text.at(w, place)) for place in places]
             for step in range(fmt.steps):
                 for i in range(self.mr):
                     offset = ((unit * fmt.steps + step) * self.height + i) * parts

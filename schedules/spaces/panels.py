@@ -130,9 +130,8 @@ class Panels(KnobSpace):
     def plan(self, config: Mapping[str, int]) -> Plan:
         """A configuration with every size worked out."""
         names = ("mr", "vectors", "tiles", "panels", "block", "unroll", "split")
-        return Plan(
-            self.product, self.format, *(config[name] for name in names), bool(config["fetch"]), bool(config["rows_outer"])
-        )
+        flags = (bool(config["fetch"]), bool(config["rows_outer"]))
+        return Plan(self.product, self.format, *(config[name] for name in names), *flags)
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
         return program(self.plan(config))

@@ -1,4 +1,4 @@
-"""Few-bit floats in TIR by integer arithmetic: decode e4m3, e2m1 and ue8m0, encode e4m3 and e2m1.
+"""Few-bit floats in TIR by integer arithmetic: decode e4m3, e2m1 and ue8m0, encode them.
 
 TVM's own cast from ``float8_e4m3fn`` is wrong on the LLVM target for zeros and subnormals, and none of these formats
 has instructions on most chips. All expressions are plain shifts, masks and one multiplication, so they vectorise
@@ -66,6 +66,15 @@ def decode_ue8m0(code: Any) -> Any:
     from tvm import tirx
 
     return tirx.reinterpret("float32", tirx.Cast("int32", code) << tirx.const(23, "int32"))
+
+
+def encode_ue8m0(x: Any) -> Any:
+    """The ``uint8`` exponent plus 127 of the least power of two that is no less than a positive, normal float32."""
+    from tvm import tirx
+
+    # The exponent of a float, one more unless it is a power of two.
+    bits = tirx.reinterpret("int32", x)
+    return ((bits + tirx.const(0x007FFFFF)) >> tirx.const(23)).astype("uint8")
 
 
 def encode(x: Any, form: Format) -> Any:

@@ -50,7 +50,7 @@ class ActQuantFp4(Operator):
     def prim_func(self) -> tirx.PrimFunc:
         from tvm import te, tirx
 
-        from schedules.low_bit import E2M1, encode
+        from schedules.low_bit import E2M1, encode, encode_ue8m0
 
         x = te.placeholder((self.tokens, self.dim), self.dtype, "X")
         r = te.reduce_axis((0, self.group), "r")
@@ -60,12 +60,7 @@ class ActQuantFp4(Operator):
         )
         least, inverse = tirx.const(LEAST, "float32"), tirx.const(1 / E2M1_MAX, "float32")
 
-        def exponent(i, g):  # type: ignore[no-untyped-def]
-            # The exponent of a float, one more unless it is a power of two: log2, rounded up.
-            bits = tirx.reinterpret("int32", tirx.max(most[i, g], least) * inverse)
-            return ((bits + tirx.const(0x007FFFFF)) >> tirx.const(23)).astype("uint8")
-
-        scale = te.compute(shape, exponent, name="SQ")
+        scale = te.compute(shape, lambda i, g: encode_ue8m0(tirx.max(most[i, g], least) * inverse), name="SQ")
 
         def code(i, j):  # type: ignore[no-untyped-def]
             # Division by 2^e is multiplication by 2^-e.

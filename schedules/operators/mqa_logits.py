@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from schedules.block_scaled import decoded, decoded_e4m3
-from schedules.dtypes import NUMPY, SHORT, TOLERANCE
-from schedules.operator import Arrays, Operator, Tolerance, fill
+from schedules.block_scaled import MX_GROUP
+from schedules.dtypes import SHORT, TOLERANCE
+from schedules.indexer import FORMATS, logits, operands, random_operands, reference_logits, reference_operands
+from schedules.operator import Arrays, Operator, Tolerance
+from targets.errors import InputError
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -20,20 +22,21 @@ if TYPE_CHECKING:
 class MqaLogits(Operator):
     """``I[m, n] = sum_h relu(Q[m, h] . K[n]) * W[m, h]``, one key for all heads, in float32.
 
-    With fp8 each key has a float32 scale ``KS[n]``; the scales of the queries are in ``W`` already. With ``window``
-    a token sees keys from ``START[m]`` to before ``END[m]`` and the others are -inf. Semantics of DeepGEMM's
-    ``fp8_mqa_logits``. Stages: ``Qf``, ``Kf`` decode, ``D`` dot products ``[m, h, n]``, ``T`` sums over heads where
-    something follows, ``I``.
+    With fp8 each key has a float32 scale ``KS[n]``; the scales of the queries are in ``W`` already. With fp4 queries
+    and keys are e2m1 pairs in ``uint8``, the even channel in the low four bits, with ue8m0 scales for 32 channels,
+    ``SQ`` and ``SK``. With ``window`` a token sees keys from ``START[m]`` to before ``END[m]`` and the others are -inf.
+    Semantics of DeepGEMM's ``fp8_fp4_mqa_logits``. Stages: ``Qf``, ``Kf`` decode, ``D`` dot products ``[m, h, n]``,
+    ``T`` sums over heads where something follows, ``I``.
 
     Attributes:
         tokens, keys, heads, dim: query tokens, key tokens, heads, their width.
-        dtype: of queries and keys, ``bfloat16`` or ``float8_e4m3fn``.
+        dtype: of queries and keys, ``bfloat16``, ``float8_e4m3fn`` or ``float4_e2m1fn``.
         window: whether each token has a window of keys, as in prefill.
     """
 
     name: ClassVar[str] = "mqa_logits"
     summary: ClassVar[str] = "indexer logits, sum over heads of relu(q.k) w"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float8_e4m3fn")}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": FORMATS}
     tokens: int
     keys: int
     heads: int
@@ -41,62 +44,40 @@ class MqaLogits(Operator):
     dtype: str = "bfloat16"
     window: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dtype == "float4_e2m1fn" and self.dim % MX_GROUP:
+            raise InputError(f"operator {self.name!r}: dim is {self.dim}, must be a multiple of {MX_GROUP} for fp4")
+
     def prim_func(self) -> tirx.PrimFunc:
         from tvm import te, tirx
 
-        q = te.placeholder((self.tokens, self.heads, self.dim), self.dtype, "Q")
-        k = te.placeholder((self.keys, self.dim), self.dtype, "K")
-        scale = te.placeholder((self.keys,), "float32", "KS")
+        inputs, (q, k) = operands(self.dtype, (self.tokens, self.heads, self.dim), (self.keys, self.dim))
         w = te.placeholder((self.tokens, self.heads), "float32", "W")
         start = te.placeholder((self.tokens,), "int32", "START")
         end = te.placeholder((self.tokens,), "int32", "END")
-        fp8 = self.dtype == "float8_e4m3fn"
-        qf, kf = (decoded_e4m3(q, "Qf", 1), decoded_e4m3(k, "Kf", 1)) if fp8 else (q, k)
         d = te.reduce_axis((0, self.dim), "d")
-        dot = te.compute(
+        output = logits(
+            lambda m, h, n: te.sum(q[m, h, d].astype("float32") * k[n, d].astype("float32"), axis=d),
+            w,
             (self.tokens, self.heads, self.keys),
-            lambda m, h, n: te.sum(qf[m, h, d].astype("float32") * kf[n, d].astype("float32"), axis=d),
-            name="D",
+            (lambda m, n: inputs[2][n]) if self.dtype == "float8_e4m3fn" else None,
+            (lambda m, n: tirx.all(n >= start[m], n < end[m])) if self.window else None,
         )
-        h = te.reduce_axis((0, self.heads), "h")
-        zero, least = tirx.const(0.0, "float32"), tirx.const(float("-inf"), "float32")
-        plain = not fp8 and not self.window
-        total = te.compute(
-            (self.tokens, self.keys),
-            lambda m, n: te.sum(tirx.max(dot[m, h, n], zero) * w[m, h], axis=h),
-            name="I" if plain else "T",
-        )
-
-        def finished(m, n):  # type: ignore[no-untyped-def]
-            value = total[m, n] * scale[n] if fp8 else total[m, n]
-            return tirx.Select(tirx.all(n >= start[m], n < end[m]), value, least) if self.window else value
-
-        output = total if plain else te.compute(total.shape, finished, name="I")
-        return te.create_prim_func([q, k, *[scale] * fp8, w, *[start, end] * self.window, output])
+        return te.create_prim_func([*inputs, w, *[start, end] * self.window, output])
 
     def inputs(self, rng: np.random.Generator) -> Arrays:
-        fp8 = self.dtype == "float8_e4m3fn"
-        size = 64.0 if fp8 else 1.0
-        q = fill(rng, (self.tokens, self.heads, self.dim), NUMPY[self.dtype], size)
-        k = fill(rng, (self.keys, self.dim), NUMPY[self.dtype], size)
-        scale = rng.uniform(0.5, 1.5, self.keys).astype(np.float32) / np.float32(size)
-        w = fill(rng, (self.tokens, self.heads), np.float32, (self.heads * self.dim) ** -0.5 / size)
+        arrays, w = random_operands(rng, self.dtype, (self.tokens, self.heads, self.dim), (self.keys, self.dim))
         start = np.zeros(self.tokens, np.int32)
-        return [q, k, *[scale] * fp8, w, *[start, self._ends()] * self.window]
+        return [*arrays, w, *[start, self._ends()] * self.window]
 
     def _ends(self) -> np.ndarray:
         """Causal: the last token sees every key, the one before it one fewer."""
         return np.maximum(np.arange(self.tokens) + self.keys - self.tokens + 1, 0).astype(np.int32)
 
     def reference(self, inputs: Sequence[np.ndarray]) -> Arrays:
-        fp8 = self.dtype == "float8_e4m3fn"
-        q, k = (decoded(x) if fp8 else x.astype(np.float32) for x in inputs[:2])
-        w = inputs[2 + fp8]
-        total = np.empty((self.tokens, self.keys), np.float32)
-        for token in range(self.tokens):
-            total[token] = w[token] @ np.maximum(q[token] @ k.T, 0)
-        if fp8:
-            total *= inputs[2]
+        *arrays, w = inputs[:-2] if self.window else inputs
+        total = reference_logits(*reference_operands(self.dtype, arrays), w)
         if self.window:
             start, end = inputs[-2:]
             at = np.arange(self.keys)
@@ -126,13 +107,19 @@ class MqaLogits(Operator):
         yield cls(4, 96, 8, 64)
         yield cls(3, 101, 5, 37, "float8_e4m3fn")
         yield cls(7, 130, 4, 32, "float8_e4m3fn", True)
+        yield cls(5, 67, 3, 32, "float4_e2m1fn", True)
 
     @classmethod
     def match(cls, arguments: Sequence[tuple[tuple[int, ...], str]]) -> Iterable[MqaLogits]:
-        (q, dtype), k = arguments[0], arguments[1][0] if len(arguments) > 1 else ()
-        if len(q) != 3 or len(k) != 2 or dtype not in cls.choices["dtype"]:
+        if len(arguments) < 3 or len(arguments[0][0]) != 3:
             return
-        fp8 = dtype == "float8_e4m3fn"
+        (tokens, heads, dim), dtype = arguments[0]
+        if dtype == "uint8":
+            dtype, dim = "float4_e2m1fn", 2 * dim
+        more = {"bfloat16": 0, "float8_e4m3fn": 1, "float4_e2m1fn": 2}.get(dtype)
+        if more is None or (more == 2 and dim % MX_GROUP):
+            return
+        keys = arguments[2 if more == 2 else 1][0]
         for window in (False, True):
-            if len(arguments) == 4 + fp8 + 2 * window:
-                yield cls(q[0], k[0], q[1], q[2], dtype, window)
+            if len(keys) == 2 and len(arguments) == 4 + more + 2 * window:
+                yield cls(tokens, keys[0], heads, dim, dtype, window)

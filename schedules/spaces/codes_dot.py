@@ -44,7 +44,8 @@ class CodesDot(KnobSpace):
         if target.kind != "llvm" or not target.has("avx512bf16"):
             return False
         if isinstance(op, GroupedLinear):
-            return op.dtype != "bfloat16" and op.k % BLOCK == 0 and op.rows % op.block == 0
+            scaled = op.dtype != "bfloat16" and op.group == BLOCK
+            return scaled and op.k % BLOCK == 0 and op.rows % op.block == 0
         return isinstance(op, LinearFp8) and op.k % BLOCK == 0
 
     @property

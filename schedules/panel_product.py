@@ -2,82 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedules.block_scaled import BLOCK
+from schedules.block_scaled import BLOCKS_FP8, ROWS_FP8, BlockScaled
+from schedules.experts import Experts
 from schedules.operator import Operator
 from schedules.operators.batched_linear import BatchedLinear
-from schedules.operators.grouped_linear import FP4_GROUP, GroupedLinear
+from schedules.operators.batched_linear_fp8 import BatchedLinearFp8
+from schedules.operators.grouped_linear import GroupedLinear
+from schedules.operators.grouped_linear_masked import GroupedLinearMasked
 from schedules.operators.linear import Linear
-from schedules.operators.linear_fp8 import LinearFp8
+from schedules.scaled_linear import ScaledLinear
+
+Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
 @dataclass(frozen=True)
 class Product:
-    """``C[g, i, j] = sum_k A[g, i, k] W[set of g, j, k]`` with scales, sums in float32.
+    """``C[g, i, j] = sum_k A[g, i, k] W[set of g, j, k]``, with scales where these are codes, sums in float32.
 
     Attributes:
         groups, rows: groups of rows, and how many of each share weights.
+        total: rows in all where ``order`` is ``flat``; the last group may then have fewer than ``rows``.
         n, k: output and input features.
-        sets: weights there are; a group's is the one that ``EXPERT`` says, or its own.
-        dtype: of the weights, by the names of ``panel_format.format_for``.
-        activation: type of the activations.
+        sets: weights there are.
+        dtype: of activations and weights that are no codes.
         out: type of the output.
-        group: columns of k that share a scale of the weights; 0 is no scales.
-        across: rows of weights that share a scale.
-        scale: type of the weights' scales, ``float32`` or ``uint8`` (ue8m0).
-        batched: whether groups are a dimension of ``A`` and ``C``.
-        total: rows of ``A`` and ``C`` in all; the last group may have fewer than ``rows``.
-        routed: whether there is an ``EXPERT``.
+        left, right: how codes of activations and weights are stored; None where they are none.
+        order: whether rows of ``A`` and ``C`` are ``flat``, or ``[group, row]``, or ``[row, group]``.
+        extra: ``EXPERT``: which set a group has; ``COUNT``: how many rows of a group are in use; or nothing.
     """
 
     groups: int
     rows: int
+    total: int
     n: int
     k: int
     sets: int
     dtype: str
-    activation: str
     out: str
-    group: int = 0
-    across: int = 1
-    scale: str = "float32"
-    batched: bool = False
-    routed: bool = False
-    total: int = 0
+    left: BlockScaled | None = None
+    right: BlockScaled | None = None
+    order: str = "flat"
+    extra: str = ""
+
+    @property
+    def weight(self) -> str:
+        """Type of a weight."""
+        return self.right.dtype if self.right else self.dtype
 
     @property
     def stored(self) -> str:
-        """Type of the weights' array."""
-        return "uint8" if self.dtype == "float4_e2m1fn" else self.dtype
+        """Type of an element of the weights' array."""
+        return "uint8" if self.right and self.right.packed else self.weight
 
     @property
     def width(self) -> int:
         """Elements in a row of the weights' array."""
-        return self.k // 2 if self.dtype == "float4_e2m1fn" else self.k
+        return self.k // 2 if self.right and self.right.packed else self.k
+
+    @property
+    def group(self) -> int:
+        """Columns of k that share a scale of the weights; 0 where there are no scales."""
+        return self.right.columns if self.right else 0
+
+    @property
+    def scale(self) -> str:
+        """Type of the weights' scales in memory."""
+        return "uint8" if self.right and self.right.power else "float32"
+
+    @property
+    def row_scales(self) -> bool:
+        """Whether activations have scales that are no powers of two."""
+        return self.left is not None and not self.left.power
 
     def row(self, group: Any, i: Any) -> list[Any]:
         """Indices of a row of ``A`` and ``C``."""
-        return [group, i] if self.batched else [group * self.rows + i]
+        found = {"flat": [group * self.rows + i], "[group, row]": [group, i], "[row, group]": [i, group]}
+        return found[self.order]
 
     def weights(self, number: Any) -> list[Any]:
         """Indices of a set of weights."""
-        return [number] if self.batched or self.routed else []
+        return [] if self.order == "flat" and not self.extra else [number]
 
-    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+    def shapes(self) -> Shapes:
         """Shape and type of every argument in order, by the operators' names."""
-        lead = [self.groups, self.rows] if self.batched else [self.total]
+        lead = {
+            "flat": [self.total],
+            "[group, row]": [self.groups, self.rows],
+            "[row, group]": [self.rows, self.groups],
+        }[self.order]
         sets = self.weights(self.sets)
-        found = {"A": ((*lead, self.k), self.activation)}
-        if self.activation == "float8_e4m3fn":
-            found["SA"] = ((*lead, -(-self.k // BLOCK)), "float32")
-        if self.routed:
-            found["EXPERT"] = ((self.groups,), "int32")
+        found: Shapes = {"A": ((*lead, self.k), self.left.dtype if self.left else self.dtype)}
+        if self.left:
+            found["SA"] = ((*lead, -(-self.k // self.left.columns)), "uint8" if self.left.power else "float32")
+        if self.extra:
+            found[self.extra] = ((self.groups,), "int32")
         found["W"] = ((*sets, self.n, self.width), self.stored)
-        if self.group:
-            found["SW"] = ((*sets, -(-self.n // self.across), -(-self.k // self.group)), self.scale)
+        if self.right:
+            found["SW"] = ((*sets, *self.right.shapes(self.n, self.k)[1]), self.scale)
         found["C"] = ((*lead, self.n), self.out)
         return found
 
@@ -85,20 +109,19 @@ class Product:
 def product_of(op: Operator | None) -> Product | None:
     """An operator as a product; None if it is not one."""
     if isinstance(op, Linear):
-        return Product(1, op.m, op.n, op.k, 1, op.dtype, op.dtype, op.out, total=op.m)
+        return Product(1, op.m, op.m, op.n, op.k, 1, op.dtype, op.out)
+    if isinstance(op, ScaledLinear):
+        return Product(1, op.m, op.m, op.n, op.k, 1, "", "bfloat16", *op.formats)
     if isinstance(op, BatchedLinear):
-        size = (op.batch, op.m, op.n, op.k, op.batch)
-        return Product(*size, op.dtype, op.dtype, op.out, batched=True, total=op.m)
-    if isinstance(op, LinearFp8):
-        fp8 = "float8_e4m3fn"
-        return Product(1, op.m, op.n, op.k, 1, fp8, fp8, "bfloat16", BLOCK, BLOCK, total=op.m)
-    if isinstance(op, GroupedLinear):
-        scales: Sequence[Any] = {
-            "bfloat16": (),
-            "float8_e4m3fn": (BLOCK, BLOCK, "float32"),
-            "float4_e2m1fn": (FP4_GROUP, 1, "uint8"),
-        }[op.dtype]
-        activation = "bfloat16" if op.dtype == "bfloat16" else "float8_e4m3fn"
-        size = (op.blocks, op.block, op.n, op.k, op.groups)
-        return Product(*size, op.dtype, activation, "bfloat16", *scales, routed=True, total=op.rows)
+        return Product(op.batch, op.m, op.m, op.n, op.k, op.batch, op.dtype, op.out, order="[group, row]")
+    if isinstance(op, BatchedLinearFp8):
+        formats = (ROWS_FP8, BLOCKS_FP8)
+        return Product(op.batch, op.m, op.m, op.n, op.k, op.batch, "", "bfloat16", *formats, order="[row, group]")
+    if isinstance(op, Experts):
+        left, right = (None, None) if op.dtype == "bfloat16" else op.formats
+        rest = (op.n, op.k, op.groups, op.dtype, "bfloat16", left, right)
+        if isinstance(op, GroupedLinear):
+            return Product(op.blocks, op.block, op.rows, *rest, "flat", "EXPERT")
+        if isinstance(op, GroupedLinearMasked):
+            return Product(op.groups, op.rows, op.rows, *rest, "[group, row]", "COUNT")
     return None

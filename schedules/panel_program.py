@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schedules.block_scaled import BLOCK
 from schedules.panel_format import Format
-from schedules.panel_product import Product
+from schedules.panel_product import Product, Shapes
 from schedules.panel_tile import Tile, module
 
 if TYPE_CHECKING:
@@ -103,13 +102,13 @@ class Plan:
         tiles = [self.tile(self.mr).define(TILE)] + ([self.tile(last).define(LAST)] if last else [])
         return module(self.format, *tiles)
 
-    def packed(self) -> list[tuple[str, tuple[int, ...], str]]:
-        """Name, shape and type of the weights as they are laid out."""
+    def packed(self) -> Shapes:
+        """Shape and type of the weights as they are laid out, by name."""
         p, f = self.product, self.format
         unit = (f.quarters, f.halves, f.lanes // f.quarters, f.together)
-        found = [("WP", (p.sets, self.width, self.units, self.vectors, *unit), f.stored)]
+        found: Shapes = {"WP": ((p.sets, self.width, self.units, self.vectors, *unit), f.stored)}
         if p.group:
-            found.append(("SP", (p.sets, self.width, self.scales, self.columns), p.scale))
+            found["SP"] = ((p.sets, self.width, self.scales, self.columns), p.scale)
         return found
 
 
@@ -120,7 +119,7 @@ def program(plan: Plan) -> tvm.IRModule:
     return tvm.IRModule({"main": _main(plan), "prepare": _prepare(plan)})
 
 
-def _arguments(wanted: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:
+def _arguments(wanted: Shapes) -> dict[str, Any]:
     from tvm.script.ir_builder import tirx as T
 
     return {name: T.arg(name, T.buffer(shape, dtype)) for name, (shape, dtype) in wanted.items()}
@@ -134,15 +133,15 @@ def _prepare(plan: Plan) -> Any:
 
     p, f = plan.product, plan.format
     shapes = p.shapes()
-    given = {name: shapes[name] for name in ("W", "SW") if name in shapes}
+    given: Shapes = {name: kind for name, kind in shapes.items() if name in ("W", "SW")}
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("prepare")
         T.func_attr({"tirx.noalias": True})
         arrays = _arguments(given)
-        made = _arguments({name: (shape, dtype) for name, shape, dtype in plan.packed()})
+        made = _arguments(plan.packed())
         w, wp = arrays["W"], made["WP"]
-        with T.sblock("root"), T.parallel(0, p.sets * plan.width) as at, T.sblock("panel"):
-            number = T.axis.spatial(p.sets * plan.width, at)
+        with T.sblock("root"), T.parallel(0, p.sets * plan.width) as loop, T.sblock("panel"):
+            number = T.axis.spatial(p.sets * plan.width, loop)
             T.reads(*(_all(array) for array in arrays.values()))
             T.writes(*(_all(array) for array in made.values()))
             own, panel = number // plan.width, number % plan.width
@@ -150,18 +149,19 @@ def _prepare(plan: Plan) -> Any:
             with T.grid(*size) as (u, v, q, h, lane, b):
                 j = panel * plan.columns + v * f.lanes + q * (f.lanes // f.quarters) + lane
                 e = u * f.elements + h * f.together + b
-                element = w[(*p.weights(own), tirx.min(j, p.n - 1), tirx.min(e, p.width - 1))]
+                at = (*p.weights(own), tirx.min(j, p.n - 1), tirx.min(e, p.width - 1))
+                element = w[at]
                 if p.stored != f.stored:
                     element = tirx.reinterpret(f.stored, element)
                 value = tirx.Select(tirx.And(j < p.n, e < p.width), element, tirx.const(0, f.stored))
                 T.buffer_store(wp, value, [own, panel, u, v, q, h, lane, b])
-            if p.group:
+            if p.right:
                 sw, sp = arrays["SW"], made["SP"]
                 whole = -(-p.k // p.group)
                 with T.grid(plan.scales, plan.columns) as (g, c):
-                    j = tirx.min(panel * plan.columns + c, p.n - 1) // p.across
-                    value = sw[(*p.weights(own), j, tirx.min(g, whole - 1))]
-                    T.buffer_store(sp, value, [own, panel, g, c])
+                    j = tirx.min(panel * plan.columns + c, p.n - 1) // p.right.rows
+                    at = (*p.weights(own), j, tirx.min(g, whole - 1))
+                    T.buffer_store(sp, sw[at], [own, panel, g, c])
     return builder.get()
 
 
@@ -180,12 +180,12 @@ def _main(plan: Plan) -> Any:
         T.func_name("main")
         T.func_attr({"tirx.noalias": True})
         given = _arguments({name: kind for name, kind in shapes.items() if name not in ("W", "SW")})
-        given |= _arguments({name: (shape, dtype) for name, shape, dtype in plan.packed()})
+        given |= _arguments(plan.packed())
         c = T.arg("C", T.buffer(*output))
         with T.sblock("root"):
             rows = _pack_rows(plan, given)
             if plan.split == 1:
-                _tasks(plan, given, rows, lambda at, sums: _write(plan, c, at, lambda i, j: sums[i, j]))
+                _tasks(plan, given, rows, lambda at, sums: _write(plan, given, c, at, lambda i, j: sums[i, j]))
             else:
                 _split(plan, given, rows, c)
     return builder.get()
@@ -196,21 +196,19 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
     from tvm import tirx
     from tvm.script.ir_builder import tirx as T
 
-    from schedules.low_bit import decode_e4m3
-
     p, f = plan.product, plan.format
     a, parts = given["A"], f.depth // f.steps
     kind = "uint16" if f.pairs else "float32"
     packed = T.sblock_alloc_buffer((p.groups * plan.height, plan.steps, plan.mr, parts), kind)
     found = {"AP": packed}
-    scaled = "SA" in given and f.pairs
-    if scaled:
+    scaled = p.row_scales and f.pairs
+    if scaled and p.left:
         found["SAP"] = T.sblock_alloc_buffer((p.groups * plan.height, plan.scales, plan.mr), "float32")
     loop = T.serial if p.groups * p.rows * p.k <= SERIAL else T.parallel
 
     def source(tile: Any, i: Any) -> list[Any]:
         row = p.row(tile // plan.height, tirx.min(tile % plan.height * plan.mr + i, p.rows - 1))
-        return row if p.total % p.rows == 0 else [tirx.min(row[0], p.total - 1)]
+        return [tirx.min(row[0], p.total - 1)] if p.order == "flat" else row
 
     with loop(0, p.groups * plan.height) as tile, T.sblock("rows"):
         t = T.axis.spatial(p.groups * plan.height, tile)
@@ -221,22 +219,24 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
             inside = k < p.k
             at = tirx.min(k, p.k - 1)
             row = source(t, i)
-            value = a[(*row, at)]
-            if p.activation == "float8_e4m3fn":
-                value = decode_e4m3(value)
-                if not f.pairs:
-                    value = value * given["SA"][(*row, at // BLOCK)]
+            cell = (*row, at)
+            value = a[cell]
+            if p.left:
+                value = p.left.value(a, given["SA"], *row, at)
+                if p.row_scales and not f.pairs:
+                    block = (*row, at // p.left.columns)
+                    value = value * given["SA"][block]
             value = value.astype("bfloat16" if f.pairs else "float32")
             if f.pairs:
                 value = tirx.reinterpret("uint16", value)
             if plan.units * f.depth != p.k:
                 value = tirx.Select(inside, value, tirx.const(0, kind))
             T.buffer_store(packed, value, [t, u * f.steps + s, i, b])
-        if scaled:
-            whole = -(-p.k // BLOCK)
+        if scaled and p.left:
+            wide = p.left.columns
             with T.grid(plan.mr, plan.scales) as (i, g):
-                value = given["SA"][(*source(t, i), tirx.min(g * p.group // BLOCK, whole - 1))]
-                T.buffer_store(found["SAP"], value, [t, g, i])
+                block = (*source(t, i), tirx.min(g * p.group // wide, -(-p.k // wide) - 1))
+                T.buffer_store(found["SAP"], given["SA"][block], [t, g, i])
     return found
 
 
@@ -292,12 +292,12 @@ def _call(
 
     p, f = plan.product, plan.format
     units = plan.block // f.depth
-    own = given["EXPERT"][task.group] if p.routed else task.group if p.batched else 0
+    own = given["EXPERT"][task.group] if p.extra == "EXPERT" else task.group if p.sets > 1 else 0
     panel, tile = task.panel + x, task.group * plan.height + task.tile + y
-    zeros = [0] * 4
 
     def weights(panel: Any, b: Any) -> Any:
-        return T.address_of(given["WP"][(own, panel, b * units, 0, *zeros)])
+        place = (own, panel, b * units, 0, 0, 0, 0, 0)
+        return T.address_of(given["WP"][place])
 
     groups = plan.block // p.group if p.group else 0
     # The next panel at this block, after the last one the first panel at the next block: each tile asks for its share.
@@ -315,17 +315,25 @@ def _call(
         T.address_of(rows["SAP"][tile, b * groups, 0]) if "SAP" in rows else first,
         after,
     )
-    if p.rows % plan.mr == 0:
-        T.evaluate(T.call_extern("void", TILE, *arguments))
-        return
-    with T.If(task.tile + y < plan.height - 1):
-        with T.Then():
+
+    def call() -> None:
+        if p.rows % plan.mr == 0:
             T.evaluate(T.call_extern("void", TILE, *arguments))
-        with T.Else():
-            T.evaluate(T.call_extern("void", LAST, *arguments))
+            return
+        with T.If(task.tile + y < plan.height - 1):
+            with T.Then():
+                T.evaluate(T.call_extern("void", TILE, *arguments))
+            with T.Else():
+                T.evaluate(T.call_extern("void", LAST, *arguments))
+
+    if p.extra != "COUNT":
+        call()
+        return
+    with T.If((task.tile + y) * plan.mr < given["COUNT"][task.group]), T.Then():
+        call()
 
 
-def _write(plan: Plan, c: Any, task: _Task, value: Any) -> None:
+def _write(plan: Plan, given: Mapping[str, Any], c: Any, task: _Task, value: Any) -> None:
     """Round the sums of a task and store those that are of rows and columns that there are."""
     from tvm import tirx
     from tvm.script.ir_builder import tirx as T
@@ -336,12 +344,14 @@ def _write(plan: Plan, c: Any, task: _Task, value: Any) -> None:
         i = task.tile * plan.mr + y
         j = task.panel * plan.columns + x * lanes
         row = p.row(task.group, i)
-        there = i < p.rows
-        if p.total % p.rows:
-            there = tirx.And(there, row[0] < p.total)
+        there = i < p.rows if p.order != "flat" else tirx.And(i < p.rows, row[0] < p.total)
 
         def store(lane: Any) -> None:
-            T.buffer_store(c, value(y, x * lanes + lane).astype(p.out), [*row, j + lane])
+            total = value(y, x * lanes + lane)
+            if p.extra == "COUNT":
+                # Rows that are not in use are zeros, whatever their activations are.
+                total = tirx.Select(i < given["COUNT"][task.group], total, tirx.const(0.0, "float32"))
+            T.buffer_store(c, total.astype(p.out), [*row, j + lane])
 
         with T.If(tirx.And(there, j + lanes <= p.n)):
             with T.Then(), T.vectorized(0, lanes) as lane:
@@ -376,7 +386,8 @@ def _split(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], c: Any
         task = _Task(group, rest // across * plan.tiles, rest % across * plan.panels, 0, 0, 0)
 
         def total(y: Any, x: Any) -> Any:
-            parts = [partial[(*where(task), part, y, x)] for part in range(plan.split)]
+            places = [(*where(task), part, y, x) for part in range(plan.split)]
+            parts = [partial[place] for place in places]
             return sum(parts[1:], parts[0])
 
-        _write(plan, c, task, total)
+        _write(plan, given, c, task, total)

@@ -38,7 +38,7 @@ class Panels(KnobSpace):
         super().__init__(workload, target)
         product = product_of(workload.instance)
         assert product is not None
-        fmt = format_for(product.dtype, target)
+        fmt = format_for(product.weight, target)
         assert fmt is not None
         self.product: Product = product
         self.format: Format = fmt
@@ -46,7 +46,7 @@ class Panels(KnobSpace):
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
         product = product_of(workload.instance)
-        return target.kind == "llvm" and product is not None and format_for(product.dtype, target) is not None
+        return target.kind == "llvm" and product is not None and format_for(product.weight, target) is not None
 
     @property
     def registers(self) -> int:
@@ -129,9 +129,9 @@ class Panels(KnobSpace):
 
     def plan(self, config: Mapping[str, int]) -> Plan:
         """A configuration with every size worked out."""
-        names = ("mr", "vectors", "tiles", "panels", "block", "unroll", "split")
-        flags = (bool(config["fetch"]), bool(config["rows_outer"]))
-        return Plan(self.product, self.format, *(config[name] for name in names), *flags)
+        fetch, rows_outer = bool(config["fetch"]), bool(config["rows_outer"])
+        sizes = {name: config[name] for name in ("mr", "vectors", "tiles", "panels", "block", "unroll", "split")}
+        return Plan(self.product, self.format, **sizes, fetch=fetch, rows_outer=rows_outer)
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
         return program(self.plan(config))

@@ -226,8 +226,13 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
                 if p.row_scales and not f.pairs:
                     block = (*row, at // p.left.columns)
                     value = value * given["SA"][block]
-            value = value.astype("bfloat16" if f.pairs else "float32")
-            if f.pairs:
+            if not f.pairs:
+                value = value.astype("float32")
+            elif p.left:
+                # Exact: codes have few bits. (TVM computes with bfloat16 as float32 and could not reinterpret one.)
+                bits = tirx.reinterpret("uint32", value) >> tirx.const(16, "uint32")
+                value = bits.astype("uint16")
+            else:
                 value = tirx.reinterpret("uint16", value)
             if plan.units * f.depth != p.k:
                 value = tirx.Select(inside, value, tirx.const(0, kind))

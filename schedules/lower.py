@@ -1,4 +1,9 @@
-"""The program that is compiled: a schedule applied, the function named, its arguments allowed to lie anywhere."""
+"""The program that is compiled: a schedule applied, the function named, its arguments allowed to lie anywhere.
+
+A schedule may lay out weights anew. Its module then has a second function, which is called once, when weights are
+loaded: it takes the inputs that the operator lists in ``weights``, in their order, and writes arrays of other shapes.
+The first function takes the other inputs, then those arrays, then the outputs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import tvm_ffi
 
 from schedules.schedule import Schedule
 from schedules.space import apply
-from schedules.workload import Workload, numpy_dtype
+from schedules.workload import Argument, Workload, numpy_dtype
 from targets import Target
 
 if TYPE_CHECKING:
@@ -18,10 +23,12 @@ if TYPE_CHECKING:
 # Part of the toolchain: raise it when a change here, in ``fastmath`` or in ``intrinsics`` changes the code of schedules
 # that were timed before.
 VERSION = 1
+# What the name of the function that lays out weights ends in.
+PREPARE = "_prepare"
 
 
 def lower(workload: Workload, schedule: Schedule, target: Target, name: str = "main") -> tvm.IRModule:
-    """The module to compile, with one function called ``name``.
+    """The module to compile: a function called ``name`` and, where weights are laid out, ``name`` + ``PREPARE``.
 
     Raises:
         InputError: the schedule does not fit the workload and target.
@@ -29,8 +36,19 @@ def lower(workload: Workload, schedule: Schedule, target: Target, name: str = "m
     """
     import tvm
 
-    func = unaligned(apply(workload, schedule, target)["main"])
-    return tvm.IRModule({name: func.with_attr("global_symbol", name)})
+    functions = {}
+    for found, func in apply(workload, schedule, target).functions_items():
+        called = name if found.name_hint == "main" else name + PREPARE
+        functions[called] = unaligned(func).with_attr("global_symbol", called)
+    return tvm.IRModule(functions)
+
+
+def prepared(workload: Workload, module: tvm.IRModule, name: str = "main") -> tuple[Argument, ...]:
+    """The arrays that weights are laid out in, in order; none where ``module``, of ``lower``, leaves them alone."""
+    if name + PREPARE not in [var.name_hint for var in module.get_global_vars()]:
+        return ()
+    made = module[name + PREPARE].params[len(workload.weights) :]
+    return tuple(Argument(b.name, tuple(int(d) for d in b.shape), str(b.dtype)) for b in made)
 
 
 def unaligned(func: PrimFunc) -> PrimFunc:

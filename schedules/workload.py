@@ -117,6 +117,12 @@ class Workload:
         return self.arguments[len(self.arguments) - self.outputs :]
 
     @cached_property
+    def weights(self) -> tuple[int, ...]:
+        """Positions of the inputs that a schedule may lay out anew, once; see ``Operator.weights``."""
+        names = type(self.instance).weights if self.instance is not None else ()
+        return tuple(at for at, argument in enumerate(self.input_arguments) if argument.name in names)
+
+    @cached_property
     def flops(self) -> int:
         """Arithmetic operations of one call."""
         if self.instance is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schedules.lower import lower
+from schedules.lower import PREPARE, lower, prepared
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
@@ -20,8 +20,9 @@ from tuner.tasks import known_tasks, policy_for
 from tuner.toolchain import toolchain
 from tuning_db import bundle, manifest
 from tuning_db.bundle import Manifest
-from tuning_db.kernel import Kernel, KernelArgument, use_threads
+from tuning_db.kernel import Kernel, Layout, use_threads
 from tuning_db.place import replacing
+from tuning_db.signature import KernelArgument
 from tuning_db.store import Store
 
 if TYPE_CHECKING:
@@ -47,8 +48,11 @@ def compile_kernel(workload: Workload, schedule: Schedule, target: Target) -> Ke
         HeadstartError: TVM or LLVM cannot compile it.
     """
     use_threads(target.cores)
-    function = _compile(workload, schedule, target, "main").jit()["main"]
-    return Kernel(f"{workload.operator} {workload.label}", _arguments(workload), function)
+    compiled, made = _compile(workload, schedule, target, "main")
+    module = compiled.jit()
+    layout = Layout(made, module["main" + PREPARE]) if made else None
+    name = f"{workload.operator} {workload.label}"
+    return Kernel(name, _arguments(workload), module["main"], _weights(workload), layout)
 
 
 def build_bundle(
@@ -79,36 +83,39 @@ def build_bundle(
     tasks = known_tasks(store, model, target)
     if not tasks:
         raise HeadstartError(f"model {model.name} has no operator that Headstart has kernels for")
-    policy = policy_for(model.step.phase, target)
-    tools = toolchain(target)
-    kernels = tuple(_describe(store, model, task) for task in tasks)
-    listed = Manifest(
+    with replacing(destination, bundle.is_bundle) as work:
+        with tempfile.TemporaryDirectory() as objects:
+            kernels, files = [], []
+            for task in tasks:
+                listener(task.workload)
+                described = _describe(store, model, task)
+                compiled, made = _compile(task.workload, task.champion or DEFAULT, target, described.function)
+                kernels.append(replace(described, prepared=made))
+                files.append(f"{objects}/{described.function}.o")
+                compiled.mod.write_to_file(files[-1])
+            _link(work / LIBRARY, files)
+        listed = _manifest(model, target, kernels)
+        (work / bundle.MANIFEST).write_text(listed.dumps())
+        digest = bundle.write_sums(work)
+    return Built(destination, digest, listed)
+
+
+def _manifest(model: Model, target: Target, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
+    policy, tools = policy_for(model.step.phase, target), toolchain(target)
+    return Manifest(
         schema=manifest.SCHEMA,
         model=manifest.BundleModel(model.name, model.source, dict(vars(model.step))),
         target=manifest.BundleTarget(target.fingerprint, target.name, _spec(target)),
         toolchain=manifest.BundleToolchain(tools.id, dict(tools.versions)),
         policy=manifest.BundlePolicy(policy.id, **policy.to_json()),
         library=LIBRARY,
-        kernels=kernels,
+        kernels=tuple(kernels),
         missing=_missing(model),
     )
-    with replacing(destination, bundle.is_bundle) as work:
-        with tempfile.TemporaryDirectory() as objects:
-            files = []
-            for task, kernel in zip(tasks, kernels, strict=True):
-                listener(task.workload)
-                schedule = task.champion or DEFAULT
-                compiled = _compile(task.workload, schedule, target, kernel.function)
-                files.append(f"{objects}/{kernel.function}.o")
-                compiled.mod.write_to_file(files[-1])
-            _link(work / LIBRARY, files)
-        (work / bundle.MANIFEST).write_text(listed.dumps())
-        digest = bundle.write_sums(work)
-    return Built(destination, digest, listed)
 
 
 def _describe(store: Store, model: Model, task: Task) -> manifest.BundleKernel:
-    """What the manifest says of one kernel."""
+    """What the manifest says of one kernel, but for how it lays out weights, which compiling tells."""
     workload, schedule = task.workload, task.champion or DEFAULT
     trial = store.champion(task.key)
     provenance = manifest.Provenance(trial.id, trial.author, trial.machine, trial.created) if trial else None
@@ -120,6 +127,8 @@ def _describe(store: Store, model: Model, task: Task) -> manifest.BundleKernel:
         params=dict(workload.params),
         function=workload.id,
         arguments=_arguments(workload),
+        weights=_weights(workload),
+        prepared=(),
         schedule=manifest.BundleSchedule(schedule.id, schedule.space, schedule.version, dict(schedule.config)),
         tuned=trial is not None,
         seconds=task.champion_s,
@@ -137,6 +146,10 @@ def _arguments(workload: Workload) -> tuple[KernelArgument, ...]:
     )
 
 
+def _weights(workload: Workload) -> tuple[str, ...]:
+    return tuple(workload.arguments[at].name for at in workload.weights)
+
+
 def _missing(model: Model) -> dict[str, int]:
     """Operators that Headstart does not have, with their calls a step."""
     missing: dict[str, int] = {}
@@ -152,11 +165,16 @@ def _spec(target: Target) -> dict[str, Any]:
     return spec | {"tvm": dict(target.tvm), "features": list(target.features)}
 
 
-def _compile(workload: Workload, schedule: Schedule, target: Target, name: str) -> Executable:
+def _compile(
+    workload: Workload, schedule: Schedule, target: Target, name: str
+) -> tuple[Executable, tuple[KernelArgument, ...]]:
+    """The code of a schedule, and the arrays it lays out weights in."""
     import tvm
 
     try:
-        return tvm.compile(lower(workload, schedule, target, name), target=target.to_tvm())
+        module = lower(workload, schedule, target, name)
+        made = tuple(KernelArgument(a.name, "prepared", a.shape, a.dtype) for a in prepared(workload, module, name))
+        return tvm.compile(module, target=target.to_tvm()), made
     except HeadstartError:
         raise
     except Exception as error:

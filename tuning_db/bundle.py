@@ -19,11 +19,13 @@ import tvm_ffi
 
 from targets import Target, linux
 from targets.errors import HeadstartError, InputError
-from tuning_db.kernel import Kernel, use_threads
+from tuning_db.kernel import Kernel, Layout, use_threads
 from tuning_db.manifest import FILE_NAME, BundleKernel, BundleTarget, Manifest
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+# What the symbol of a function that lays out weights ends in, as ``schedules/lower.py`` has it.
+PREPARE = "_prepare"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 # More than any manifest of a model; the library is read in pieces and may be of any size.
 LARGEST_TEXT = 64 << 20
@@ -43,8 +45,11 @@ class Bundle(Mapping[str, Kernel]):
     def __getitem__(self, name: str) -> Kernel:
         entry = self._entry(name)
         if entry.workload not in self._kernels:
-            function = self.library.get_function(entry.function)
-            self._kernels[entry.workload] = Kernel(f"{entry.operator} {entry.label}", entry.arguments, function)
+            function, layout = self.library.get_function(entry.function), None
+            if entry.prepared:
+                layout = Layout(entry.prepared, self.library.get_function(entry.function + PREPARE))
+            name = f"{entry.operator} {entry.label}"
+            self._kernels[entry.workload] = Kernel(name, entry.arguments, function, entry.weights, layout)
         return self._kernels[entry.workload]
 
     def _entry(self, name: str) -> BundleKernel:
@@ -88,7 +93,9 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     _load_runtime()
     try:
         library = tvm_ffi.load_module(folder / manifest.library)
-        absent = [kernel.function for kernel in manifest.kernels if not library.implements_function(kernel.function)]
+        wanted = [kernel.function for kernel in manifest.kernels]
+        wanted += [kernel.function + PREPARE for kernel in manifest.kernels if kernel.prepared]
+        absent = [function for function in wanted if not library.implements_function(function)]
     except RuntimeError as error:
         raise HeadstartError(f"cannot load {folder / manifest.library}: {str(error).splitlines()[0]}") from None
     if absent:

@@ -3,83 +3,65 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
 import tvm_ffi
 
 from targets.threads import environment
-from tuning_db.dlpack import ON_CPU, tensor
+from tuning_db.signature import KernelArgument, Signature
 
 # Arrays that are allocated here start at a cache line, so that no vector load straddles two.
 CACHE_LINE = 64
-# Types that numpy has itself; the rest are in ml_dtypes.
-PLAIN = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 
 
 @dataclass(frozen=True)
-class KernelArgument:
-    """One array that a kernel takes, C-contiguous.
+class Layout:
+    """How a kernel wants its weights: a function that writes them into other arrays, once.
 
     Attributes:
-        name: as in the operator's definition.
-        role: ``input`` or ``output``.
-        shape, dtype: what it must be; dtype by numpy's and TVM's common names (``bfloat16``, ``float8_e4m3fn``).
+        arguments: of those arrays.
+        function: takes the weights, then those arrays.
     """
 
-    name: str
-    role: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @cached_property
-    def numpy_dtype(self) -> np.dtype:
-        """The numpy dtype, from ``ml_dtypes`` where numpy has none.
-
-        Raises:
-            TypeError: there is none that a kernel could have.
-        """
-        if PLAIN.fullmatch(self.dtype):
-            return np.dtype(self.dtype)
-        import ml_dtypes
-
-        found = getattr(ml_dtypes, self.dtype, None)
-        if isinstance(found, type) and np.dtype(found).name == self.dtype:
-            return np.dtype(found)
-        raise TypeError(f"{self.dtype!r} is not a dtype of kernels")
-
-    @cached_property
-    def nbytes(self) -> int:
-        """Bytes it holds."""
-        return prod(self.shape) * self.numpy_dtype.itemsize
-
-    def __str__(self) -> str:
-        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+    arguments: tuple[KernelArgument, ...]
+    function: Callable[..., Any]
 
 
 class Kernel:
     """A compiled kernel: ``kernel(a, w, out)`` writes into ``out``; ``out = kernel(a, w)`` allocates it.
+
+    ``linear = kernel.prepare(w)`` keeps the weights, laid out as the kernel wants them, and then ``out = linear(a)``.
+    A kernel that has a layout of its own lays the weights out in each call that passes them.
 
     It may be called from several threads at once.
 
     Args:
         name: what errors call it.
         arguments: inputs, then outputs.
-        function: the compiled function; it checks shapes, types, strides and device itself before it computes.
+        function: the compiled function; it checks shapes, types, strides and device itself before it computes. It
+            takes the arguments or, with a layout, the inputs that are no weights, the arrays of the layout, and the
+            outputs.
+        weights: names of the inputs that stay the same from call to call.
+        layout: how the function wants the weights; None as they are.
     """
 
-    def __init__(self, name: str, arguments: Sequence[KernelArgument], function: Callable[..., Any]) -> None:
-        self.name, self.arguments, self.function = name, tuple(arguments), function
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[KernelArgument],
+        function: Callable[..., Any],
+        weights: Sequence[str] = (),
+        layout: Layout | None = None,
+    ) -> None:
+        self.name, self.arguments, self.function, self.layout = name, tuple(arguments), function, layout
         self.inputs = tuple(a for a in self.arguments if a.role == "input")
         self.outputs = tuple(a for a in self.arguments if a.role == "output")
-        self._itemsizes = tuple(a.numpy_dtype.itemsize for a in self.arguments)
-        self._sizes = tuple(a.nbytes for a in self.arguments)
+        self.weights = tuple(a for a in self.inputs if a.name in weights)
+        self.signature = Signature(name, self.arguments)
 
     def __call__(self, *arrays: Any) -> Any:
         """Run it on arrays of numpy or any DLPack library in CPU memory, none of them copied.
@@ -96,22 +78,36 @@ class Kernel:
             ValueError: a wrong shape or device, not contiguous, a read-only output, an output that overlaps another
                 argument. Nothing was computed.
         """
-        if len(arrays) == len(self.inputs):
-            arrays = (*arrays, *self.allocate(like=arrays[0] if arrays else None))
-        elif len(arrays) != len(self.arguments):
-            signature = ", ".join(f"{a.name}: {a}" for a in self.arguments)
-            raise TypeError(
-                f"{self.name} takes {len(self.inputs)} arrays, or {len(self.arguments)} with outputs, "
-                f"not {len(arrays)}: {signature}"
-            )
-        tensors = [self._tensor(argument, array) for argument, array in zip(self.arguments, arrays, strict=True)]
-        self._check_memory(tensors)
-        try:
-            self.function(*tensors)
-        except (TypeError, ValueError) as error:
-            raise self._problem(tensors) or error from None
-        outputs = arrays[len(self.inputs) :]
-        return outputs[0] if len(outputs) == 1 else outputs
+        arrays = self._with_outputs(self.inputs, arrays)
+        if self.layout is None:
+            self._run(self.signature, arrays)
+        else:
+            kept = [array for array, a in zip(arrays, self.arguments, strict=True) if a not in self.weights]
+            given = [array for array, a in zip(arrays, self.arguments, strict=True) if a in self.weights]
+            # Outputs that overlap weights would be found by neither call.
+            self.signature.tensors(arrays)
+            self.prepare(*given)(*kept)
+        return _result(arrays[len(self.inputs) :])
+
+    def prepare(self, *weights: Any) -> Prepared:
+        """Keep the weights, laid out as the function wants them, for calls with the other inputs only.
+
+        Args:
+            weights: an array for each of ``self.weights``. They are not needed any more afterwards where the kernel has
+                a layout of its own; otherwise they are kept, and must stay as they are.
+
+        Raises:
+            TypeError, ValueError: as for a call.
+        """
+        if len(weights) != len(self.weights):
+            raise self._count(self.weights, len(weights))
+        if self.layout is None:
+            return Prepared(self, Signature(self.name, self.weights).tensors(weights))
+        made = [_empty(argument) for argument in self.layout.arguments]
+        outputs = [KernelArgument(a.name, "output", a.shape, a.dtype) for a in self.layout.arguments]
+        signature = Signature(self.name, (*self.weights, *outputs))
+        _call(self.layout.function, signature, signature.tensors([*weights, *made]))
+        return Prepared(self, Signature(self.name, self.layout.arguments).tensors(made))
 
     def allocate(self, like: Any = None) -> tuple[Any, ...]:
         """New arrays for the outputs, not filled: torch tensors where ``like`` is one, else numpy arrays."""
@@ -120,49 +116,63 @@ class Kernel:
             return tuple(torch.empty(a.shape, dtype=getattr(torch, a.dtype), device="cpu") for a in self.outputs)
         return tuple(_empty(a) for a in self.outputs)
 
-    def _tensor(self, argument: KernelArgument, array: Any) -> tvm_ffi.Tensor:
-        try:
-            if argument.role == "output" and isinstance(array, np.ndarray) and not array.flags.writeable:
-                raise ValueError("the array is read-only")
-            return tensor(array)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name}: {argument.role} {argument.name!r}: {error}") from None
+    def _with_outputs(self, inputs: Sequence[KernelArgument], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(arrays) == len(inputs):
+            return (*arrays, *self.allocate(like=arrays[0] if arrays else None))
+        if len(arrays) != len(inputs) + len(self.outputs):
+            raise self._count((*inputs, *self.outputs), len(arrays), len(inputs))
+        return arrays
 
-    def _check_memory(self, tensors: Sequence[tvm_ffi.Tensor]) -> None:
-        """Check what a compiled function takes on trust: whole elements, outputs that share memory with nothing."""
-        starts = [given.data_ptr() for given in tensors]
-        for argument, start, itemsize in zip(self.arguments, starts, self._itemsizes, strict=True):
-            if start % itemsize:
-                raise self._problem(tensors) or ValueError(
-                    f"{self.name}: {argument.role} {argument.name!r} does not start at a whole {argument.dtype}"
-                )
-        for at in range(len(self.inputs), len(self.arguments)):
-            start, end = starts[at], starts[at] + self._sizes[at]
-            for other, (begin, size) in enumerate(zip(starts, self._sizes, strict=True)):
-                if begin < end and start < begin + size and other != at:
-                    raise self._problem(tensors) or ValueError(
-                        f"{self.name}: output {self.arguments[at].name!r} shares memory with "
-                        f"{self.arguments[other].name!r}"
-                    )
+    def _count(self, arguments: Sequence[KernelArgument], given: int, least: int | None = None) -> TypeError:
+        signature = ", ".join(f"{a.name}: {a}" for a in arguments)
+        number = len(arguments) if least is None else f"{least} arrays, or {len(arguments)} with outputs"
+        return TypeError(f"{self.name} takes {number}{' arrays' * (least is None)}, not {given}: {signature}")
 
-    def _problem(self, tensors: Sequence[tvm_ffi.Tensor]) -> Exception | None:
-        """What is wrong with arguments, in one line; None where each by itself is what it must be."""
-        for argument, given in zip(self.arguments, tensors, strict=True):
-            where = f"{self.name}: {argument.role} {argument.name!r}"
-            shape = ", ".join(map(str, given.shape))
-            if str(given.dtype) != argument.dtype:
-                return TypeError(f"{where} is {given.dtype}[{shape}], must be {argument}")
-            if tuple(given.shape) != argument.shape:
-                return ValueError(f"{where} is {given.dtype}[{shape}], must be {argument}")
-            if given.__dlpack_device__()[0] != ON_CPU:
-                return ValueError(f"{where} is on {given.device}, must be in CPU memory")
-            if not given.is_contiguous():
-                return ValueError(f"{where} is not C-contiguous; copy it with ascontiguousarray or contiguous()")
-        return None
+    def _run(self, signature: Signature, arrays: Sequence[Any]) -> None:
+        _call(self.function, signature, signature.tensors(arrays))
 
     def __repr__(self) -> str:
         signature = ", ".join(f"{a.name}: {a}" for a in self.inputs)
         return f"<Kernel {self.name} ({signature}) -> {', '.join(map(str, self.outputs))}>"
+
+
+class Prepared:
+    """A kernel that has its weights: ``out = prepared(a)``, or ``prepared(a, out)``; from ``Kernel.prepare``."""
+
+    def __init__(self, kernel: Kernel, kept: Sequence[tvm_ffi.Tensor]) -> None:
+        self.kernel, self.kept = kernel, list(kept)
+        weights = kernel.weights if kernel.layout is None else kernel.layout.arguments
+        self.inputs = tuple(a for a in kernel.inputs if a not in kernel.weights)
+        order = kernel.arguments if kernel.layout is None else (*self.inputs, *weights, *kernel.outputs)
+        self.signature = Signature(kernel.name, order)
+        # Where each argument of the function comes from: one of the kept, or the next that is given.
+        self._kept = [weights.index(argument) if argument in weights else None for argument in order]
+
+    def __call__(self, *arrays: Any) -> Any:
+        """Run it on the inputs that are no weights, in order, and the outputs where they are not to be allocated.
+
+        Raises:
+            TypeError, ValueError: as for a call of the kernel.
+        """
+        arrays = self.kernel._with_outputs(self.inputs, arrays)
+        rest = iter(arrays)
+        self.kernel._run(self.signature, [next(rest) if at is None else self.kept[at] for at in self._kept])
+        return _result(arrays[len(self.inputs) :])
+
+    def __repr__(self) -> str:
+        signature = ", ".join(f"{a.name}: {a}" for a in self.inputs)
+        return f"<Prepared {self.kernel.name} ({signature}) -> {', '.join(map(str, self.kernel.outputs))}>"
+
+
+def _call(function: Callable[..., Any], signature: Signature, tensors: Sequence[tvm_ffi.Tensor]) -> None:
+    try:
+        function(*tensors)
+    except (TypeError, ValueError) as error:
+        raise signature.problem(tensors) or error from None
+
+
+def _result(outputs: Sequence[Any]) -> Any:
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
 def _empty(argument: KernelArgument) -> np.ndarray:

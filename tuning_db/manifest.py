@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from targets import Target
 from targets.errors import InputError
-from tuning_db.kernel import KernelArgument
+from tuning_db.signature import KernelArgument
 
-SCHEMA = "headstart-bundle/1"
+SCHEMA = "headstart-bundle/2"
 # A name that cannot leave the directory it is in, on any system.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -88,6 +88,9 @@ class BundleKernel:
         workload, operator, label, params: what it computes.
         function: its symbol in the library.
         arguments: inputs, then outputs.
+        weights: names of the inputs that stay the same from call to call.
+        prepared: the arrays that the function takes in their place, where its schedule lays them out anew; what writes
+            them has the symbol ``function`` and ``_prepare``.
         tuned: whether a champion was found; otherwise it is the default schedule, and the times are None.
         seconds, default_seconds: median of the champion and of the default schedule, as measured.
         calls: how often one step of the model calls it.
@@ -100,6 +103,8 @@ class BundleKernel:
     params: Mapping[str, Any]
     function: str
     arguments: tuple[KernelArgument, ...]
+    weights: tuple[str, ...]
+    prepared: tuple[KernelArgument, ...]
     schedule: BundleSchedule
     tuned: bool
     seconds: float | None
@@ -178,7 +183,12 @@ def _check(manifest: Manifest) -> None:
         roles = [argument.role for argument in kernel.arguments]
         if roles != sorted(roles) or set(roles) != set(ROLES):
             raise InputError(f"{where}.arguments must be inputs, then outputs, at least one of each")
-        for argument in kernel.arguments:
+        inputs = [argument.name for argument in kernel.arguments if argument.role == "input"]
+        if any(name not in inputs for name in kernel.weights):
+            raise InputError(f"{where}.weights must be names of inputs")
+        if any(argument.role != "prepared" for argument in kernel.prepared) or (kernel.prepared and not kernel.weights):
+            raise InputError(f"{where}.prepared must be arrays that weights are laid out in, with the role prepared")
+        for argument in (*kernel.arguments, *kernel.prepared):
             if any(extent < 1 for extent in argument.shape):
                 raise InputError(f"{where}: argument {argument.name!r} has shape {argument.shape}")
             try:

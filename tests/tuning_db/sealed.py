@@ -6,7 +6,6 @@ from pathlib import Path
 
 from targets import Target
 from tuning_db import bundle
-from tuning_db.kernel import KernelArgument
 from tuning_db.manifest import (
     SCHEMA,
     BundleKernel,
@@ -18,6 +17,7 @@ from tuning_db.manifest import (
     Manifest,
     Provenance,
 )
+from tuning_db.signature import KernelArgument
 
 TARGET = Target("tiny", "nobody", "Tiny 1", {"kind": "llvm", "mcpu": "generic"}, cores=2, vector_bits=128)
 KERNEL = BundleKernel(

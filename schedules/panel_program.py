@@ -1,0 +1,398 @@
+"""The program of a panel schedule: lay the weights out (once), then tiles of the product.
+
+Activations are first copied so that the rows of a tile lie together along k, decoded where they are codes. Then each
+task has some tiles of rows and some panels of columns, and sums of its own in float32, which it adds to block of k by
+block of k and writes out at the end. The inner kernel is ``schedules/panel_tile.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from schedules.panel_format import Format
+from schedules.panel_product import Product, Shapes
+from schedules.panel_tile import Tile, module
+
+if TYPE_CHECKING:
+    import tvm
+
+# Activations up to which copying them in several threads would cost more than it saves.
+SERIAL = 1 << 14
+TILE, LAST = "headstart_panel_tile", "headstart_panel_last"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A panel schedule with every size worked out.
+
+    Attributes:
+        product: what is computed.
+        format: how the weights lie.
+        mr, vectors: register tile: rows, and vectors of columns, which are a panel.
+        tiles, panels: of a task.
+        block: columns of k between visits to the same sums, whole groups of scales.
+        unroll: units of weights in the body of the inner loop.
+        split: tasks that share the sums of a tile, each with its part of k.
+        fetch: whether a tile asks for its part of the weights that come next.
+        rows_outer: whether tasks walk through all columns of some rows first.
+    """
+
+    product: Product
+    format: Format
+    mr: int
+    vectors: int
+    tiles: int
+    panels: int
+    block: int
+    unroll: int
+    split: int
+    fetch: bool
+    rows_outer: bool
+
+    @property
+    def height(self) -> int:
+        """Tiles of rows in a group."""
+        return -(-self.product.rows // self.mr)
+
+    @property
+    def columns(self) -> int:
+        """Columns of a panel."""
+        return self.vectors * self.format.lanes
+
+    @property
+    def width(self) -> int:
+        """Panels."""
+        return -(-self.product.n // self.columns)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of k, padded so that each task has as many."""
+        return -(-self.product.k // (self.block * self.split)) * self.split
+
+    @property
+    def units(self) -> int:
+        """Units of a panel."""
+        return self.blocks * self.block // self.format.depth
+
+    @property
+    def steps(self) -> int:
+        """Products along k, of one column or two."""
+        return self.units * self.format.steps
+
+    @property
+    def scales(self) -> int:
+        """Scales of a column of weights along k."""
+        return self.blocks * self.block // self.product.group if self.product.group else 0
+
+    def tile(self, mr: int) -> Tile:
+        """The inner kernel for ``mr`` rows."""
+        units = self.block // self.format.depth
+        bytes_ = units * self.vectors * self.format.unit_bytes
+        scale = "ue8m0" if self.product.scale == "uint8" else "float32"
+        return Tile(
+            self.format, mr, self.vectors, self.mr, units, self.unroll, self.product.group, scale,
+            self.panels * self.columns, -(-bytes_ // min(self.tiles, self.height)) if self.fetch else 0,
+        )  # fmt: skip
+
+    def text(self) -> str:
+        """LLVM text of the inner kernels."""
+        last = self.product.rows % self.mr
+        tiles = [self.tile(self.mr).define(TILE)] + ([self.tile(last).define(LAST)] if last else [])
+        return module(self.format, *tiles)
+
+    def packed(self) -> Shapes:
+        """Shape and type of the weights as they are laid out, by name."""
+        p, f = self.product, self.format
+        unit = (f.quarters, f.halves, f.lanes // f.quarters, f.together)
+        found: Shapes = {"WP": ((p.sets, self.width, self.units, self.vectors, *unit), f.stored)}
+        if p.group:
+            found["SP"] = ((p.sets, self.width, self.scales, self.columns), p.scale)
+        return found
+
+
+def program(plan: Plan) -> tvm.IRModule:
+    """The module of a plan: ``main`` and ``prepare``."""
+    import tvm
+
+    return tvm.IRModule({"main": _main(plan), "prepare": _prepare(plan)})
+
+
+def _arguments(wanted: Shapes) -> dict[str, Any]:
+    from tvm.script.ir_builder import tirx as T
+
+    return {name: T.arg(name, T.buffer(shape, dtype)) for name, (shape, dtype) in wanted.items()}
+
+
+def _prepare(plan: Plan) -> Any:
+    """``prepare(W, [SW], WP, [SP])``: the weights in panels, zeros beyond their ends."""
+    from tvm import tirx
+    from tvm.script.ir_builder import IRBuilder
+    from tvm.script.ir_builder import tirx as T
+
+    p, f = plan.product, plan.format
+    shapes = p.shapes()
+    given: Shapes = {name: kind for name, kind in shapes.items() if name in ("W", "SW")}
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("prepare")
+        T.func_attr({"tirx.noalias": True})
+        arrays = _arguments(given)
+        made = _arguments(plan.packed())
+        w, wp = arrays["W"], made["WP"]
+        with T.sblock("root"), T.parallel(0, p.sets * plan.width) as loop, T.sblock("panel"):
+            number = T.axis.spatial(p.sets * plan.width, loop)
+            T.reads(*(_all(array) for array in arrays.values()))
+            T.writes(*(_all(array) for array in made.values()))
+            own, panel = number // plan.width, number % plan.width
+            size = (plan.units, plan.vectors, f.quarters, f.halves, f.lanes // f.quarters, f.together)
+            with T.grid(*size) as (u, v, q, h, lane, b):
+                j = panel * plan.columns + v * f.lanes + q * (f.lanes // f.quarters) + lane
+                e = u * f.elements + h * f.together + b
+                at = (*p.weights(own), tirx.min(j, p.n - 1), tirx.min(e, p.width - 1))
+                element = w[at]
+                if p.stored != f.stored:
+                    element = tirx.reinterpret(f.stored, element)
+                value = tirx.Select(tirx.And(j < p.n, e < p.width), element, tirx.const(0, f.stored))
+                T.buffer_store(wp, value, [own, panel, u, v, q, h, lane, b])
+            if p.right:
+                sw, sp = arrays["SW"], made["SP"]
+                whole = -(-p.k // p.group)
+                with T.grid(plan.scales, plan.columns) as (g, c):
+                    j = tirx.min(panel * plan.columns + c, p.n - 1) // p.right.rows
+                    at = (*p.weights(own), j, tirx.min(g, whole - 1))
+                    T.buffer_store(sp, sw[at], [own, panel, g, c])
+    return builder.get()
+
+
+def _all(array: Any) -> Any:
+    return array[tuple(slice(0, extent) for extent in array.shape)]
+
+
+def _main(plan: Plan) -> Any:
+    from tvm.script.ir_builder import IRBuilder
+    from tvm.script.ir_builder import tirx as T
+
+    p = plan.product
+    shapes = p.shapes()
+    output = shapes.pop("C")
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("main")
+        T.func_attr({"tirx.noalias": True})
+        given = _arguments({name: kind for name, kind in shapes.items() if name not in ("W", "SW")})
+        given |= _arguments(plan.packed())
+        c = T.arg("C", T.buffer(*output))
+        with T.sblock("root"):
+            rows = _pack_rows(plan, given)
+            if plan.split == 1:
+                _tasks(plan, given, rows, lambda at, sums: _write(plan, given, c, at, lambda i, j: sums[i, j]))
+            else:
+                _split(plan, given, rows, c)
+    return builder.get()
+
+
+def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the activations to ``[tile, step, row, part]``, decoded and scaled to float32 or as bits of bfloat16."""
+    from tvm import tirx
+    from tvm.script.ir_builder import tirx as T
+
+    p, f = plan.product, plan.format
+    a, parts = given["A"], f.depth // f.steps
+    kind = "uint16" if f.pairs else "float32"
+    packed = T.sblock_alloc_buffer((p.groups * plan.height, plan.steps, plan.mr, parts), kind)
+    found = {"AP": packed}
+    scaled = p.row_scales and f.pairs
+    if scaled and p.left:
+        found["SAP"] = T.sblock_alloc_buffer((p.groups * plan.height, plan.scales, plan.mr), "float32")
+    loop = T.serial if p.groups * p.rows * p.k <= SERIAL else T.parallel
+
+    def source(tile: Any, i: Any) -> list[Any]:
+        row = p.row(tile // plan.height, tirx.min(tile % plan.height * plan.mr + i, p.rows - 1))
+        return [tirx.min(row[0], p.total - 1)] if p.order == "flat" else row
+
+    with loop(0, p.groups * plan.height) as tile, T.sblock("rows"):
+        t = T.axis.spatial(p.groups * plan.height, tile)
+        T.reads(*(_all(given[name]) for name in ("A", "SA") if name in given))
+        T.writes(*(_all(array) for array in found.values()))
+        with T.grid(plan.mr, plan.units, f.steps, parts) as (i, u, s, b):
+            k = u * f.depth + f.column(s, b)
+            inside = k < p.k
+            at = tirx.min(k, p.k - 1)
+            row = source(t, i)
+            cell = (*row, at)
+            value = a[cell]
+            if p.left:
+                value = p.left.value(a, given["SA"], *row, at)
+                if p.row_scales and not f.pairs:
+                    block = (*row, at // p.left.columns)
+                    value = value * given["SA"][block]
+            if not f.pairs:
+                value = value.astype("float32")
+            elif p.left:
+                # Exact: codes have few bits. (TVM computes with bfloat16 as float32 and could not reinterpret one.)
+                bits = tirx.reinterpret("uint32", value) >> tirx.const(16, "uint32")
+                value = bits.astype("uint16")
+            else:
+                value = tirx.reinterpret("uint16", value)
+            if plan.units * f.depth != p.k:
+                value = tirx.Select(inside, value, tirx.const(0, kind))
+            T.buffer_store(packed, value, [t, u * f.steps + s, i, b])
+        if scaled and p.left:
+            wide = p.left.columns
+            with T.grid(plan.mr, plan.scales) as (i, g):
+                block = (*source(t, i), tirx.min(g * p.group // wide, -(-p.k // wide) - 1))
+                T.buffer_store(found["SAP"], given["SA"][block], [t, g, i])
+    return found
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Where a task is: its group, first tile of rows, first panel, part of k, and how many tiles and panels it has."""
+
+    group: Any
+    tile: Any
+    panel: Any
+    part: Any
+    tiles: Any
+    panels: Any
+
+
+def _tasks(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], finish: Any) -> None:
+    """The parallel loop over tasks; ``finish(task, sums)`` writes each one's sums."""
+    from tvm import tirx
+    from tvm.script.ir_builder import tirx as T
+
+    p, f = plan.product, plan.format
+    down, across = -(-plan.height // plan.tiles), -(-plan.width // plan.panels)
+    count = p.groups * down * across * plan.split
+    tall, wide = min(plan.tiles, plan.height) * plan.mr, plan.panels * plan.columns
+    with T.parallel(0, count, annotations={"pragma_import_llvm": plan.text()}) as loop, T.sblock("task"):
+        number = T.axis.spatial(count, loop)
+        arrays = [array for name, array in given.items() if name not in ("A", "SA")]
+        T.reads(*(_all(array) for array in (*arrays, *rows.values())))
+        T.writes()
+        sums = T.sblock_alloc_buffer((tall, wide), "float32", scope="local")
+        part, rest = number % plan.split, number // plan.split
+        inner = across if plan.rows_outer else down
+        group, rest = rest // (down * across), rest % (down * across)
+        i, j = (rest // inner, rest % inner) if plan.rows_outer else (rest % inner, rest // inner)
+        task = _Task(
+            group, i * plan.tiles, j * plan.panels, part,
+            tirx.min(plan.tiles, plan.height - i * plan.tiles), tirx.min(plan.panels, plan.width - j * plan.panels),
+        )  # fmt: skip
+        with T.grid(tall, wide // f.lanes) as (y, x), T.vectorized(0, f.lanes) as lane:
+            T.buffer_store(sums, tirx.const(0.0, "float32"), [y, x * f.lanes + lane])
+        each = plan.blocks // plan.split
+        with T.serial(0, each) as b, T.serial(0, task.panels) as x, T.serial(0, task.tiles) as y:
+            _call(plan, given, rows, sums, task, part * each + b, x, y)
+        finish(task, sums)
+
+
+def _call(
+    plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], sums: Any, task: _Task, b: Any, x: Any, y: Any
+) -> None:
+    """One call of the inner kernel: block ``b`` of k, panel ``x`` and tile ``y`` of the task."""
+    from tvm import tirx
+    from tvm.script.ir_builder import tirx as T
+
+    p, f = plan.product, plan.format
+    units = plan.block // f.depth
+    own = given["EXPERT"][task.group] if p.extra == "EXPERT" else task.group if p.sets > 1 else 0
+    panel, tile = task.panel + x, task.group * plan.height + task.tile + y
+
+    def weights(panel: Any, b: Any) -> Any:
+        place = (own, panel, b * units, 0, 0, 0, 0, 0)
+        return T.address_of(given["WP"][place])
+
+    groups = plan.block // p.group if p.group else 0
+    # The next panel at this block, after the last one the first panel at the next block: each tile asks for its share.
+    ended = x + 1 >= task.panels
+    after = weights(tirx.Select(ended, task.panel, panel + 1), tirx.min(b + tirx.Select(ended, 1, 0), plan.blocks - 1))
+    if plan.fetch:
+        share = plan.tile(plan.mr).fetch
+        after = tirx.call_intrin("handle", "tirx.handle_add_byte_offset", after, y * share)
+    first = T.address_of(sums[0, 0])
+    arguments = (
+        T.address_of(rows["AP"][tile, b * units * f.steps, 0, 0]),
+        weights(panel, b),
+        T.address_of(sums[y * plan.mr, x * plan.columns]),
+        T.address_of(given["SP"][own, panel, b * groups, 0]) if p.group else first,
+        T.address_of(rows["SAP"][tile, b * groups, 0]) if "SAP" in rows else first,
+        after,
+    )
+
+    def call() -> None:
+        if p.rows % plan.mr == 0:
+            T.evaluate(T.call_extern("void", TILE, *arguments))
+            return
+        with T.If(task.tile + y < plan.height - 1):
+            with T.Then():
+                T.evaluate(T.call_extern("void", TILE, *arguments))
+            with T.Else():
+                T.evaluate(T.call_extern("void", LAST, *arguments))
+
+    if p.extra != "COUNT":
+        call()
+        return
+    with T.If((task.tile + y) * plan.mr < given["COUNT"][task.group]), T.Then():
+        call()
+
+
+def _write(plan: Plan, given: Mapping[str, Any], c: Any, task: _Task, value: Any) -> None:
+    """Round the sums of a task and store those that are of rows and columns that there are."""
+    from tvm import tirx
+    from tvm.script.ir_builder import tirx as T
+
+    p, lanes = plan.product, plan.format.lanes
+    tall = min(plan.tiles, plan.height) * plan.mr
+    with T.grid(tall, plan.panels * plan.vectors) as (y, x):
+        i = task.tile * plan.mr + y
+        j = task.panel * plan.columns + x * lanes
+        row = p.row(task.group, i)
+        there = i < p.rows if p.order != "flat" else tirx.And(i < p.rows, row[0] < p.total)
+
+        def store(lane: Any) -> None:
+            total = value(y, x * lanes + lane)
+            if p.extra == "COUNT":
+                # Rows that are not in use are zeros, whatever their activations are.
+                total = tirx.Select(i < given["COUNT"][task.group], total, tirx.const(0.0, "float32"))
+            T.buffer_store(c, total.astype(p.out), [*row, j + lane])
+
+        with T.If(tirx.And(there, j + lanes <= p.n)):
+            with T.Then(), T.vectorized(0, lanes) as lane:
+                store(lane)
+            if p.n % lanes:
+                with T.Else(), T.serial(0, lanes) as lane, T.If(tirx.And(there, j + lane < p.n)), T.Then():
+                    store(lane)
+
+
+def _split(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], c: Any) -> None:
+    """Tasks that each have a part of k leave their sums in memory; others add them up."""
+    from tvm.script.ir_builder import tirx as T
+
+    p, lanes = plan.product, plan.format.lanes
+    down, across = -(-plan.height // plan.tiles), -(-plan.width // plan.panels)
+    tall, wide = min(plan.tiles, plan.height) * plan.mr, plan.panels * plan.columns
+    partial = T.sblock_alloc_buffer((p.groups, down, across, plan.split, tall, wide), "float32")
+
+    def where(task: _Task) -> tuple[Any, ...]:
+        return task.group, task.tile // plan.tiles, task.panel // plan.panels
+
+    def keep(task: _Task, sums: Any) -> None:
+        with T.grid(tall, wide // lanes) as (y, x), T.vectorized(0, lanes) as lane:
+            T.buffer_store(partial, sums[y, x * lanes + lane], [*where(task), task.part, y, x * lanes + lane])
+
+    _tasks(plan, given, rows, keep)
+    with T.parallel(0, p.groups * down * across) as loop, T.sblock("sum"):
+        number = T.axis.spatial(p.groups * down * across, loop)
+        T.reads(_all(partial))
+        T.writes(_all(c))
+        group, rest = number // (down * across), number % (down * across)
+        task = _Task(group, rest // across * plan.tiles, rest % across * plan.panels, 0, 0, 0)
+
+        def total(y: Any, x: Any) -> Any:
+            places = [(*where(task), part, y, x) for part in range(plan.split)]
+            parts = [partial[place] for place in places]
+            return sum(parts[1:], parts[0])
+
+        _write(plan, given, c, task, total)

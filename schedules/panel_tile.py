@@ -1,0 +1,176 @@
+"""LLVM text of the inner kernel of ``schedules/spaces/panels.py``: rows of activations times a panel of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schedules.llvm_text import Text, splat
+from schedules.panel_format import Format
+
+LINE = 64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """``name(a, w, s, ws, sa, next)`` adds the products of a block of k to ``mr`` rows of sums.
+
+    All are addresses: ``a`` of the packed activations ``[k, mr]`` (pairs: ``[k / 2, mr, 2]``), ``w`` of the panel's
+    units ``[units, vectors, unit]``, ``s`` of the sums in float32, rows of ``stride``, ``ws`` of the weights' scales
+    ``[groups, vectors * lanes]``, ``sa`` of the activations' scales ``[groups, mr]``, ``next`` of what to fetch.
+
+    Attributes:
+        format: of the weights.
+        mr, vectors: the register tile.
+        height: rows that activations are packed in; ``mr`` or, for the last rows, more.
+        units: of the block of k.
+        unroll: units in the body of the inner loop.
+        group: columns of k that share scales; 0 is no scales.
+        scale: ``float32`` or ``ue8m0``, of the weights' scales.
+        stride: elements between rows of sums.
+        fetch: bytes to ask for, spread over the block; 0 is none.
+    """
+
+    format: Format
+    mr: int
+    vectors: int
+    height: int
+    units: int
+    unroll: int
+    group: int
+    scale: str
+    stride: int
+    fetch: int = 0
+
+    @property
+    def _vector(self) -> str:
+        return f"<{self.format.lanes} x float>"
+
+    @property
+    def _cells(self) -> list[tuple[int, int]]:
+        return [(i, v) for i in range(self.mr) for v in range(self.vectors)]
+
+    @property
+    def _rounds(self) -> int:
+        """Iterations of the inner loop: of one group, or of the whole block where there are none."""
+        return (self.group // self.format.depth if self.group else self.units) // self.unroll
+
+    def define(self, name: str) -> str:
+        """The text of the function."""
+        fmt, text = self.format, Text()
+        groups = self.units * fmt.depth // self.group if self.group else 1
+        zero = "zeroinitializer"
+        acc = {cell: f"%acc{cell[0]}_{cell[1]}" for cell in self._cells}
+        lines = ["entry:", "  br label %outer", "outer:", "  %g = phi i64 [ 0, %entry ], [ %g.next, %after ]"]
+        lines += [f"  %first = mul nuw nsw i64 %g, {self._rounds}", "  br label %loop", "loop:"]
+        lines.append("  %r = phi i64 [ 0, %outer ], [ %r.next, %loop ]")
+        at = text.op("add nuw nsw i64 %first, %r")
+        sums = self._body(text, at, acc)
+        lines += [f"  {acc[c]} = phi {self._vector} [ {zero}, %outer ], [ {sums[c]}, %loop ]" for c in self._cells]
+        lines += text.lines
+        lines += ["  %r.next = add nuw nsw i64 %r, 1", f"  %r.more = icmp ult i64 %r.next, {self._rounds}"]
+        lines += ["  br i1 %r.more, label %loop, label %after", "after:"]
+        end = Text(names=text.names)
+        self._add(end, sums)
+        lines += end.lines
+        lines += ["  %g.next = add nuw nsw i64 %g, 1", f"  %g.more = icmp ult i64 %g.next, {groups}"]
+        lines += ["  br i1 %g.more, label %outer, label %done", "done:", "  ret void"]
+        body = "\n".join(lines)
+        return f"define void @{name}(ptr %a, ptr %w, ptr %s, ptr %ws, ptr %sa, ptr %next) nounwind {{\n{body}\n}}\n"
+
+    def _body(self, text: Text, at: str, acc: dict[tuple[int, int], str]) -> dict[tuple[int, int], str]:
+        """``unroll`` units from unit ``at * unroll`` on; returns the sums after them."""
+        fmt, sums = self.format, dict(acc)
+        parts = fmt.depth // fmt.steps
+        element = "bfloat" if fmt.pairs else "float"
+        a = text.at("%a", text.op(f"mul nuw nsw i64 {at}, {self.unroll * fmt.depth * self.height}"), element)
+        w = text.at("%w", text.op(f"mul nuw nsw i64 {at}, {self.unroll * self.vectors * fmt.unit_bytes}"))
+        self._prefetch(text, at)
+        for unit in range(self.unroll):
+            places = [(unit * self.vectors + v) * fmt.unit_bytes for v in range(self.vectors)]
+            weights = [fmt.read(text, text.at(w, place)) for place in places]
+            for step in range(fmt.steps):
+                for i in range(self.mr):
+                    offset = ((unit * fmt.steps + step) * self.height + i) * parts
+                    row = self._spread(text, text.at(a, offset, element))
+                    for v in range(self.vectors):
+                        sums[i, v] = self._product(text, row, weights[v][step], sums[i, v])
+        return sums
+
+    def _spread(self, text: Text, address: str) -> str:
+        """One activation, or pair of them, in all lanes."""
+        lanes = self.format.lanes
+        if not self.format.pairs:
+            return text.spread("float", text.load("float", address, 4), lanes)
+        both = text.spread("i32", text.load("i32", address, 2), lanes)
+        return text.op(f"bitcast <{lanes} x i32> {both} to {self.format.operand}")
+
+    def _product(self, text: Text, row: str, weight: str, total: str) -> str:
+        v, operand = self._vector, self.format.operand
+        if self.format.pairs:
+            call = f"call {v} @llvm.x86.avx512bf16.dpbf16ps.512"
+            return text.op(f"{call}({v} {total}, {operand} {row}, {operand} {weight})")
+        return self._fma(text, row, weight, total)
+
+    def _fma(self, text: Text, a: str, b: str, c: str) -> str:
+        v = self._vector
+        return text.op(f"call {v} @llvm.fma.v{self.format.lanes}f32({v} {a}, {v} {b}, {v} {c})")
+
+    def _prefetch(self, text: Text, at: str) -> None:
+        """The share of this iteration of the bytes to ask for, in whole cache lines."""
+        iterations = self.units // self.unroll
+        lines = -(-self.fetch // (LINE * iterations))
+        if self.fetch:
+            start = text.at("%next", text.op(f"mul nuw nsw i64 {at}, {lines * LINE}"))
+            for line in range(lines):
+                address = text.at(start, line * LINE)
+                text.lines.append(f"  call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
+
+    def _add(self, text: Text, sums: dict[tuple[int, int], str]) -> None:
+        """Add the sums of a group, scaled, to those in memory."""
+        fmt, v = self.format, self._vector
+        scales = self._scales(text) if self.group else []
+        rows = self._row_scales(text) if self.group and fmt.pairs else []
+        for i, j in self._cells:
+            address = text.at("%s", i * self.stride + j * fmt.lanes, "float")
+            old, part = text.load(v, address, 4), sums[i, j]
+            if rows:
+                part = text.op(f"fmul {v} {part}, {rows[i]}")
+            new = self._fma(text, part, scales[j], old) if scales else text.op(f"fadd {v} {part}, {old}")
+            text.lines.append(f"  store {v} {new}, ptr {address}, align 4")
+
+    def _scales(self, text: Text) -> list[str]:
+        """The weights' scales of this group, a vector for each vector of columns."""
+        lanes, v = self.format.lanes, self._vector
+        start = text.op(f"mul nuw nsw i64 %g, {self.vectors * lanes}")
+        found = []
+        for j in range(self.vectors):
+            if self.scale == "ue8m0":
+                codes = text.load(f"<{lanes} x i8>", text.at(text.at("%ws", start), j * lanes), 1)
+                wide = text.op(f"zext <{lanes} x i8> {codes} to <{lanes} x i32>")
+                bits = text.op(f"shl <{lanes} x i32> {wide}, {splat(23, 'i32', lanes)}")
+                value = text.op(f"bitcast <{lanes} x i32> {bits} to {v}")
+            else:
+                value = text.load(v, text.at(text.at("%ws", start, "float"), j * lanes, "float"), 4)
+            if self.format.factor != 1:
+                factor = f"<{', '.join([f'float {self.format.factor:.1f}'] * lanes)}>"
+                value = text.op(f"fmul {v} {value}, {factor}")
+            found.append(value)
+        return found
+
+    def _row_scales(self, text: Text) -> list[str]:
+        start = text.at("%sa", text.op(f"mul nuw nsw i64 %g, {self.height}"), "float")
+        return [
+            text.spread("float", text.load("float", text.at(start, i, "float"), 4), self.format.lanes)
+            for i in range(self.mr)
+        ]
+
+
+def module(fmt: Format, *definitions: str) -> str:
+    """The text of a module with these functions."""
+    v = f"<{fmt.lanes} x float>"
+    declarations = f"declare {v} @llvm.fma.v{fmt.lanes}f32({v}, {v}, {v})\n"
+    declarations += "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n" + fmt.declarations
+    if fmt.pairs:
+        operand = fmt.operand
+        declarations += f"declare {v} @llvm.x86.avx512bf16.dpbf16ps.512({v}, {operand}, {operand})\n"
+    return declarations + "\n".join(definitions)

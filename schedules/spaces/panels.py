@@ -1,0 +1,137 @@
+"""Linear layers on CPUs with the weights laid out in panels: products of a row's element and a vector of columns.
+
+The layout of the weights is part of the schedule and is made once, when they are loaded. A register tile of ``mr``
+rows and ``vectors`` of columns reads ``mr + vectors`` values for ``mr * vectors`` products, needs no sums over lanes,
+and reads weights in one stream, so it reaches the peak where rows are many and the memory where they are few.
+Rows, columns and k need not divide by anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from schedules.panel_format import Format, format_for
+from schedules.panel_product import Product, product_of
+from schedules.panel_program import Plan, program
+from schedules.schedule import Schedule
+from schedules.space import KnobSpace
+from schedules.workload import Workload
+from targets import Target
+
+if TYPE_CHECKING:
+    import tvm
+
+# Instructions in the body of the inner loop above which compiling takes longer than a trial should.
+BODY = 512
+
+
+class Panels(KnobSpace):
+    """Knobs: register tile ``mr x vectors``; ``tiles`` of rows and ``panels`` of columns a task; ``block``: columns of
+    k between visits to the same sums; ``unroll``; ``split``: tasks that share a sum; ``fetch``: ask for the weights
+    that come next; ``rows_outer``: tasks walk through columns (1) or rows (0) first."""
+
+    name: ClassVar[str] = "panels"
+    version: ClassVar[int] = 1
+
+    def __init__(self, workload: Workload, target: Target) -> None:
+        super().__init__(workload, target)
+        product = product_of(workload.instance)
+        assert product is not None
+        fmt = format_for(product.weight, target)
+        assert fmt is not None
+        self.product: Product = product
+        self.format: Format = fmt
+
+    @classmethod
+    def supports(cls, workload: Workload, target: Target) -> bool:
+        product = product_of(workload.instance)
+        return target.kind == "llvm" and product is not None and format_for(product.weight, target) is not None
+
+    @property
+    def registers(self) -> int:
+        """Vector registers: 32 with AVX-512 and on Arm and RISC-V, 16 with AVX2."""
+        return 16 if self.target.vector_bits == 256 and self.target.has("avx2") else 32
+
+    @property
+    def grain(self) -> int:
+        """What a block of k is a multiple of."""
+        return self.product.group or 32
+
+    @property
+    def knobs(self) -> dict[str, Sequence[int]]:
+        p = self.product
+        most = -(-p.k // self.grain) * self.grain
+        blocks = {b for b in (64, 128, 256, 384, 512, 1024, 2048, 4096) if b % self.grain == 0 and b < most}
+        return {
+            "mr": [m for m in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24) if m <= p.rows],
+            "vectors": [1, 2, 3, 4, 6, 8],
+            "tiles": [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64],
+            "panels": [1, 2, 4, 8, 16, 32, 64],
+            "block": sorted({*blocks, most}),
+            "unroll": [1, 2, 4, 8],
+            "split": [1, 2, 4],
+            "fetch": [0, 1],
+            "rows_outer": [0, 1],
+        }
+
+    def allows(self, config: Mapping[str, int]) -> bool:
+        mr, vectors, tiles, panels, block = (config[name] for name in ("mr", "vectors", "tiles", "panels", "block"))
+        p, f, split = self.product, self.format, config["split"]
+        plan = self.plan(config)
+        rows = min(tiles, plan.height) * mr
+        spare = 1 if f.depth == 1 else 2
+        widest = 1 << (max(self.knobs["mr"]) > 1)
+        work = plan.height * plan.width * p.groups
+        return (
+            # Enough sums to hide the latency of a product, few enough to stay in registers with what they need.
+            mr * vectors >= min(4 * widest, 8)
+            and mr * vectors + vectors + spare <= self.registers
+            and config["unroll"] * f.steps * (mr * vectors + 2 * vectors) <= BODY
+            and (p.group or block) % (config["unroll"] * f.depth) == 0
+            and (tiles == 1 or tiles <= plan.height)
+            and (panels == 1 or panels <= plan.width)
+            and (vectors == 1 or (vectors - 1) * f.lanes < p.n)
+            # The sums of a task stay in its second-level cache.
+            and rows * panels * plan.columns * 4 <= max(self.target.l2, 1 << 18) // 2
+            # Parts of k where there are too few tasks without.
+            and (split == 1 or (work <= 16 * self.target.cores * tiles * panels and p.k >= 2 * split * self.grain))
+            and (block * split <= max(p.k, block))
+            and (plan.height > tiles or config["rows_outer"] == 0)
+        )
+
+    def seeds(self) -> list[Schedule]:
+        base = {"tiles": 64, "panels": 1, "block": 512, "unroll": 4, "split": 1, "fetch": 1, "rows_outer": 0}
+        f, wide = self.format, self.registers == 32
+        shapes = [(12, 2), (8, 3), (6, 4), (14, 1)] if wide else [(6, 2), (4, 3), (4, 2), (5, 2)]
+        if self.product.rows <= 2:
+            shapes = [(1, 8), (1, 4)]
+        wanted = []
+        for mr, vectors in shapes:
+            for block, panels in ((512, 1), (256, 4)):
+                unroll = max(1, min(4, 8 // f.steps))
+                wanted.append(base | {"mr": mr, "vectors": vectors, "block": block, "panels": panels, "unroll": unroll})
+        found = [self.nearest(self._fitted(config)) for config in wanted]
+        return list(dict.fromkeys(schedule for schedule in found if schedule is not None))[:6]
+
+    def _fitted(self, config: dict[str, int]) -> dict[str, int]:
+        """With no more rows, tiles and panels than there are."""
+        p = self.product
+        mr = min(config["mr"], p.rows)
+        if mr > 1 and p.rows > mr:
+            # Tiles of one height as nearly as can be: 16 rows are 6, 6 and 4, better 4 times 4.
+            count = -(-p.rows // mr)
+            mr = -(-p.rows // count)
+        height = -(-p.rows // mr)
+        width = -(-p.n // (config["vectors"] * self.format.lanes))
+        rows = max(1, 128 // mr)
+        return config | {"mr": mr, "tiles": min(height, rows), "panels": min(config["panels"], width)}
+
+    def plan(self, config: Mapping[str, int]) -> Plan:
+        """A configuration with every size worked out."""
+        fetch, rows_outer = bool(config["fetch"]), bool(config["rows_outer"])
+        sizes = {name: config[name] for name in ("mr", "vectors", "tiles", "panels", "block", "unroll", "split")}
+        return Plan(self.product, self.format, **sizes, fetch=fetch, rows_outer=rows_outer)
+
+    def program(self, config: Mapping[str, int]) -> tvm.IRModule:
+        return program(self.plan(config))

@@ -1,0 +1,80 @@
+"""Weights laid out as schedules want them, for measuring: made once for each layout, the last few kept."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tvm_ffi
+
+from schedules.lower import PREPARE, prepared
+from schedules.workload import Workload, numpy_dtype
+from targets import Target
+from tuner.guarded import Guarded, guard
+from tuning_db.dlpack import tensor
+
+if TYPE_CHECKING:
+    import tvm
+
+# Many candidates of a search share a layout. Beyond so many bytes only the last one made is kept.
+KEEP = 1 << 30
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """Weights in one layout.
+
+    Attributes:
+        guards: around the arrays; nobody may write to them.
+        arrays: what the kernel takes in place of the weights.
+        seconds: that one call of the function that writes them took.
+    """
+
+    guards: tuple[Guarded, ...]
+    arrays: tuple[tvm_ffi.Tensor, ...]
+    seconds: float
+
+
+class Layouts:
+    """The weights of a workload in the layouts of its schedules."""
+
+    def __init__(self, workload: Workload, target: Target, inputs: Sequence[tvm_ffi.Tensor]) -> None:
+        self.workload, self.target = workload, target
+        self.weights = [inputs[at] for at in workload.weights]
+        self._made: OrderedDict[int, LaidOut] = OrderedDict()
+
+    def take(self, module: tvm.IRModule) -> tuple[LaidOut | None, tvm.IRModule]:
+        """The weights as a module of ``lower`` wants them, None where it takes them as they are, and its kernel alone.
+
+        Raises:
+            MemoryError: they do not fit a second time.
+        """
+        import tvm
+
+        wanted = prepared(self.workload, module)
+        if not wanted:
+            return None, module
+        function = module["main" + PREPARE]
+        kernel = tvm.IRModule({"main": module["main"]})
+        key = tvm_ffi.structural_hash(function)
+        if key not in self._made:
+            size = sum(argument.nbytes for argument in wanted)
+            while self._made and size * (len(self._made) + 1) > KEEP:
+                self._made.popitem(last=False)
+            compiled = tvm.compile(tvm.IRModule({"main" + PREPARE: function}), target=self.target.to_tvm()).jit()
+            made = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in wanted]
+            arguments = (*self.weights, *(tensor(array) for array in made))
+            # The first call takes the page faults of new memory, the second is what laying them out costs.
+            compiled["main" + PREPARE](*arguments)
+            start = time.perf_counter()
+            compiled["main" + PREPARE](*arguments)
+            seconds = time.perf_counter() - start
+            guards = tuple(guard(array) for array in made)
+            self._made[key] = LaidOut(guards, tuple(tensor(g.array) for g in guards), seconds)
+        self._made.move_to_end(key)
+        return self._made[key], kernel
+

@@ -8,6 +8,7 @@ spend seconds on one core together while their spinning keeps each other from wo
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -38,3 +39,16 @@ def bind(cpus: Sequence[int]) -> None:
         raise RuntimeError(f"TVM's thread pool was made with {threads} threads before {len(cpus)} were asked for")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cpus[0]})
+
+
+def unpinned(cpus: Sequence[int]) -> str:
+    """What of ``bind`` did not come about, one line; empty where every CPU has a thread of this process to itself."""
+    if not hasattr(os, "sched_getaffinity"):
+        return "this operating system binds no threads"
+    bound = set()
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            allowed = os.sched_getaffinity(int(thread))
+            bound |= allowed if len(allowed) == 1 else set()
+    missing = sorted(set(cpus) - bound)
+    return f"no thread is bound to CPU {', '.join(map(str, missing))}" if missing else ""

@@ -11,17 +11,26 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
+from tuner import children
 from tuning_db.records import Policy, Status
 
 # After the reference, numpy's threads spin for tens of milliseconds on the cores that the first kernels are timed on.
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# What a signal means most often, for people.
+HINTS: dict[int, str] = {
+    signal.SIGSEGV: " (memory outside of its arguments, or an input overwritten)",
+    signal.SIGILL: " (an instruction that this chip lacks)",
+}
+# Bytes of an answer, at most.
+LONGEST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of building and timing one schedule; fields as in ``tuning_db.records.Trial``."""
+    """What came of building and timing one schedule; fields as in ``tuning_db.records.Trial``.
+
+    Attributes:
+        ratios: samples over the incumbent's, pair by pair as they were timed; empty where there was none.
+        notes: what else the trial's evidence is to say, see ``docs/measuring.md``.
+    """
 
     status: Status
     samples: tuple[float, ...] = ()
     error: str = ""
     build_s: float = 0.0
+    ratios: tuple[float, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def median(self) -> float | None:
@@ -68,13 +84,10 @@ class Session(Protocol):
     """One workload loaded somewhere, ready for trials; made by an executor's ``open``."""
 
     def incumbent(self, schedule: Schedule) -> Outcome:
-        """Time the champion again, now, and keep it for duels."""
+        """Time the champion again, now, and keep it to time others against."""
 
-    def trial(self, schedule: Schedule, incumbent_s: float | None) -> Outcome:
-        """Build, run, check and time a schedule."""
-
-    def duel(self) -> list[float]:
-        """Time the last good trial against the incumbent in turn: ratios of seconds, below 1 is faster."""
+    def trial(self, schedule: Schedule) -> Outcome:
+        """Build, run, check and time a schedule, in turn with the incumbent if there is one."""
 
     def crown(self) -> None:
         """Make the last good trial the incumbent."""
@@ -98,6 +111,7 @@ class LocalExecutor:
         self.target, self.policy, self.limits = target, policy, limits or Limits()
         self._process: subprocess.Popen[bytes] | None = None
         self._lines = _Lines()
+        self._request = 0
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -127,13 +141,14 @@ class LocalExecutor:
             env=os.environ | ONE_BLAS_THREAD,
             start_new_session=True,  # its own group: Ctrl-C is ours to handle, and a kill takes its children along
         )
-        self._lines = _Lines(self._process)
+        self._lines, self._request = _Lines(self._process), 0
         self._receive(self.limits.load)
 
     def _kill(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
+        children.kill(process.pid)  # those that left the group
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -145,16 +160,26 @@ class LocalExecutor:
         assert self._process is not None
         line = self._lines.next(timeout)
         if line:
-            return dict(json.loads(line))
+            return self._answer(line)
         if line is None:
-            self._kill()
-            raise WorkerLost(Status.TIMEOUT, f"took longer than {timeout:g} s")
+            raise self._lost(Status.TIMEOUT, f"took longer than {timeout:g} s")
         code = self._process.wait()
-        self._kill()
         if code == -signal.SIGKILL:
-            raise WorkerLost(Status.OVER_LIMIT, "killed, most likely for memory")
+            raise self._lost(Status.OVER_LIMIT, "killed, most likely for memory")
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise WorkerLost(Status.RUN_ERROR, f"the process died: {name}")
+        raise self._lost(Status.RUN_ERROR, f"the process died: {name}{HINTS.get(-code, '')}")
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        """One line of the worker, which must be an answer to the request."""
+        with contextlib.suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict) and answer.get("to") == self._request:
+                return answer
+        raise self._lost(Status.RUN_ERROR, "something else than an answer came from the worker")
+
+    def _lost(self, status: Status, reason: str) -> WorkerLost:
+        self._kill()
+        return WorkerLost(status, reason)
 
     def request(self, message: dict[str, Any], *timeouts: float) -> dict[str, Any]:
         """Send a request and wait for its answer; each stage of it may take as long as its own timeout.
@@ -165,14 +190,15 @@ class LocalExecutor:
         if self._process is None:
             self._start()
         assert self._process is not None and self._process.stdin is not None
+        self._request += 1
         with contextlib.suppress(BrokenPipeError):  # receiving says how it died
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"request": self._request, **message}).encode() + b"\n")
             self._process.stdin.flush()
         for timeout in (*timeouts[:-1], timeouts[-1], timeouts[-1]):
             answer = self._receive(timeout)
             if "done" in answer:
                 return dict(answer["done"])
-        raise WorkerLost(Status.RUN_ERROR, "the worker answered out of turn")
+        raise self._lost(Status.RUN_ERROR, "the worker answered more often than it was asked")
 
     @property
     def alive(self) -> bool:
@@ -214,39 +240,31 @@ class LocalSession:
             if self._incumbent is not None:
                 self._measure("incumbent", self._incumbent)
 
-    def _measure(self, verb: str, schedule: Schedule, **more: Any) -> Outcome:
+    def _measure(self, verb: str, schedule: Schedule) -> Outcome:
         limits, start = self.executor.limits, time.perf_counter()
         # The default schedule of a big workload may take seconds a call; a challenger that slow has lost already.
         run = limits.run if schedule.space != "default" else limits.load
         build = limits.build if schedule.space != "default" else limits.load
         try:
-            answer = self.executor.request({"do": verb, "schedule": schedule.to_json(), **more}, build, run, run)
+            answer = self.executor.request({"do": verb, "schedule": schedule.to_json()}, build, run, run)
         except WorkerLost as lost:
             return Outcome(lost.status, error=str(lost), build_s=time.perf_counter() - start)
-        return Outcome(Status(answer["status"]), tuple(answer["samples"]), answer["error"], answer["build_s"])
+        samples, ratios = tuple(answer["samples"]), tuple(answer["ratios"])
+        return Outcome(Status(answer["status"]), samples, answer["error"], answer["build_s"], ratios, answer["notes"])
 
     def incumbent(self, schedule: Schedule) -> Outcome:
-        """Time the champion again, now, and keep it for duels."""
+        """Time the champion again, now, and keep it to time others against."""
         self._ready()
         outcome = self._measure("incumbent", schedule)
         self._incumbent = schedule if outcome.status is Status.OK else None
         return outcome
 
-    def trial(self, schedule: Schedule, incumbent_s: float | None) -> Outcome:
-        """Build, run, check and time a schedule."""
+    def trial(self, schedule: Schedule) -> Outcome:
+        """Build, run, check and time a schedule, in turn with the incumbent if there is one."""
         self._ready()
-        outcome = self._measure("trial", schedule, incumbent_s=incumbent_s)
+        outcome = self._measure("trial", schedule)
         self._challenger = schedule if outcome.status is Status.OK else None
         return outcome
-
-    def duel(self) -> list[float]:
-        """Time the last good trial against the incumbent in turn; empty when the worker was lost meanwhile."""
-        if self._challenger is None or self._incumbent is None or not self.executor.alive:
-            return []
-        try:
-            return [float(r) for r in self.executor.request({"do": "duel"}, self.executor.limits.load)["ratios"]]
-        except WorkerLost:
-            return []
 
     def crown(self) -> None:
         """Make the last good trial the incumbent."""
@@ -274,8 +292,8 @@ class _Lines:
             if left <= 0 or not self._selector.select(left):
                 return None
             part = self._pipe.read()
-            if not part:
-                return b""
+            if not part or len(self._buffer) > LONGEST:
+                return self._buffer if part else b""
             self._buffer += part
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line

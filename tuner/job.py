@@ -7,7 +7,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from targets.errors import HeadstartError, one_line
 from targets.host import Host
 from tuner.cost_model import CostModel, Example, other_examples
 from tuner.executor import LocalExecutor, Outcome, Session
-from tuner.measure import beats
 from tuner.propose import opening, propose
+from tuner.sequential import beats
 from tuner.task import DEFAULT, Task
 from tuning_db.records import Status, Trial
 from tuning_db.store import Store
@@ -97,6 +97,9 @@ class Job:
         self._visits: Counter[str] = Counter()
         self._others: list[Example] = []
         self._unlearned = 0
+        self._loaded: tuple[Task, Session] | None = None
+        # Whether the champion of that task ran there, and so has to be beaten.
+        self._defended = False
         self._author = getpass.getuser()
         self._machine = platform.node()
 
@@ -160,14 +163,22 @@ class Job:
         schedules = self._schedules(task)
         if not schedules:
             return  # nothing to load a workload or to time a champion again for
-        session = self.executor.open(task.workload, int(self.rng.integers(2**31)))
-        incumbent_s = self._again(task, session)
+        session = self._session(task)
         for schedule in schedules:
-            incumbent_s = self._try(task, session, schedule, incumbent_s)
+            self._try(task, session, schedule)
             if self.budget.over():
                 return
         if self._unlearned >= RELEARN:
             self._learn()
+
+    def _session(self, task: Task) -> Session:
+        """The task's workload loaded with its champion as the incumbent; the last visit's if that was here too."""
+        if self._loaded is None or self._loaded[0] is not task:
+            self._loaded = None
+            session = self.executor.open(task.workload, int(self.rng.integers(2**31)))
+            self._again(task, session)
+            self._loaded = task, session
+        return self._loaded[1]
 
     def _schedules(self, task: Task) -> list[Schedule]:
         """What to try on this visit."""
@@ -189,38 +200,35 @@ class Job:
             schedules += proposed
         return schedules
 
-    def _again(self, task: Task, session: Session) -> float | None:
-        """Time the champion anew: seconds that this visit's trials can be compared with."""
+    def _again(self, task: Task, session: Session) -> None:
+        """Time the champion anew, and leave it as the incumbent that this visit's trials are timed against."""
+        self._defended = False
         if task.champion is None:
-            return None
+            return
         outcome = _above_floor(task, session.incumbent(task.champion))
         good = outcome.status is Status.OK and outcome.median is not None
+        self._defended = good
         better = good and (task.champion_s is None or (outcome.median or 0.0) < task.champion_s)
         self._keep(task, task.champion, outcome, {"again": True}, crowned=better)
-        return outcome.median if good else None
 
-    def _try(self, task: Task, session: Session, schedule: Schedule, incumbent_s: float | None) -> float | None:
-        """One trial, on disk when this returns; returns the incumbent's seconds on this visit."""
-        outcome = _above_floor(task, session.trial(schedule, incumbent_s))
+    def _try(self, task: Task, session: Session, schedule: Schedule) -> None:
+        """One trial, on disk when this returns."""
+        outcome = _above_floor(task, session.trial(schedule))
         crowned = False
         evidence: dict[str, Any] = {}
-        if outcome.status is Status.OK and outcome.median is not None:
-            if task.champion is None:
-                crowned = True
-            elif schedule.id in task.seconds:
-                evidence = {"again": True}
-            elif incumbent_s is None or outcome.median < incumbent_s:
-                ratios = session.duel()
-                evidence = {"incumbent": task.champion.id, "ratios": ratios}
-                # Without an incumbent that still runs there is nothing to defend.
-                crowned = beats(ratios) if ratios else incumbent_s is None
+        if outcome.status is Status.OK and task.champion is None:
+            crowned = True
+        elif outcome.status is Status.OK and schedule.id in task.seconds:
+            evidence = {"again": True}
+        elif outcome.status is Status.OK and task.champion is not None:
+            evidence = {"incumbent": task.champion.id, "ratios": list(outcome.ratios)}
+            crowned = beats(outcome.ratios) if outcome.ratios else not self._defended
         self._keep(task, schedule, outcome, evidence, crowned)
         if crowned:
             task.crown(schedule)
             session.crown()
-            incumbent_s = outcome.median
+            self._defended = True
         self.listener(Event(task, schedule, outcome, crowned))
-        return incumbent_s
 
     def _keep(self, task: Task, schedule: Schedule, outcome: Outcome, evidence: dict[str, Any], crowned: bool) -> None:
         """Write a trial down, for good, and take it into account."""
@@ -233,7 +241,7 @@ class Job:
             spread=outcome.spread,
             error=outcome.error,
             build_s=outcome.build_s,
-            evidence=evidence,
+            evidence=evidence | dict(outcome.notes),
             machine=self._machine,
             author=self._author,
             job=self.id,
@@ -273,5 +281,5 @@ def _above_floor(task: Task, outcome: Outcome) -> Outcome:
         task.look_up_floor()
     if outcome.median < task.below_floor_s:
         reason = f"{outcome.median:.3g} s is below the roofline floor of {task.floor_s:.3g} s"
-        return Outcome(Status.BELOW_FLOOR, outcome.samples, reason, outcome.build_s)
+        return replace(outcome, status=Status.BELOW_FLOOR, error=reason)
     return outcome

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,32 +18,64 @@ from schedules.lower import lower
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
+from tuner.guarded import ALIGNMENT, guard
+from tuner.layout import Layouts
+from tuner.load import counters, disturbance
+from tuner.sequential import FEW, PAIRS, compare
+from tuner.timing import WARM_SAMPLE_S, sample
 from tuning_db.dlpack import tensor
 from tuning_db.records import Policy
 
 if TYPE_CHECKING:
     from tvm.runtime import Module
 
-# A timed sample covers at least this long when the cache is warm; a cold sample is one call by nature.
-WARM_SAMPLE_S = 2e-3
-# Seconds of timed calls after which a trial has enough samples.
+# Seconds of timed calls after which a trial without an incumbent has enough samples.
 TIMING_S = 0.06
 SAMPLES = (3, 10)
-# A call longer than this is timed one by one.
+# A call longer than this averages out much of the noise by itself: few pairs are enough.
 LONG_S = 0.02
-# Bytes of a cache line.
-ALIGNMENT = 64
-FLUSH = "cache_flush_cpu_non_first_arg"
+# One that is both this long and this many times the incumbent's has shown with its first call what it is.
+HOPELESS_S, HOPELESS = 0.5, 3.0
+# How often a trial is taken while something else runs on the machine, and the pause before it is taken again.
+TAKES, PAUSE_S = 3, 0.1
 
 
 @dataclass
 class Kernel:
-    """A schedule, built and ready to run."""
+    """A schedule, built and ready to run.
+
+    Attributes:
+        build_s: seconds that applying and compiling it took.
+        inputs: what it takes before the outputs: inputs, weights perhaps laid out anew.
+        prepare_s: seconds that laying them out takes.
+        call_s: of its last call.
+    """
 
     schedule: Schedule
     module: Module
     build_s: float
+    inputs: Sequence[Any] = ()
+    prepare_s: float = 0.0
     call_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What timing a kernel gave.
+
+    Attributes:
+        samples: seconds of each timed call, or of a call in each timed group of them.
+        ratios: samples over those of the incumbent, pair by pair; empty where there was none.
+        wrong: what is wrong with the outputs of the timed calls; None if nothing is.
+        disturbed: for each time that something else ran on the machine meanwhile and the trial was taken again, what.
+        settled: whether the samples are of an undisturbed take.
+    """
+
+    samples: list[float]
+    ratios: list[float]
+    wrong: str | None
+    disturbed: list[str]
+    settled: bool
 
 
 class Bench:
@@ -54,17 +86,21 @@ class Bench:
     """
 
     def __init__(self, workload: Workload, target: Target, policy: Policy, seed: int) -> None:
-        import tvm
-
         self.workload, self.target, self.policy = workload, target, policy
-        self.device = tvm.cpu()
-        inputs = [aligned(array) for array in workload.inputs(np.random.default_rng(seed))]
-        self.written = [aligned(np.empty(a.shape, numpy_dtype(a.dtype))) for a in workload.output_arguments]
+        inputs = [guard(array) for array in workload.inputs(np.random.default_rng(seed))]
+        empty = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
+        outputs = [guard(array, writable=True) for array in empty]
+        self.guards = [*inputs, *outputs]
+        self.written = [guarded.array for guarded in outputs]
         # The arrays themselves, not copies of them: weights are large.
-        self.inputs, self.outputs = [tensor(array) for array in inputs], [tensor(array) for array in self.written]
-        self.expected = workload.reference(inputs)
+        self.inputs, self.outputs = [tensor(g.array) for g in inputs], [tensor(array) for array in self.written]
+        # The incumbent writes elsewhere, so that its right answer does not stand in for a challenger's.
+        self.spare = [tensor(aligned(array)) for array in empty]
+        self.expected = workload.reference([g.array for g in inputs])
         if self.expected is None:
             self.expected = self._unscheduled()
+        self.layouts = Layouts(workload, target, self.inputs)
+        self._patient = True
 
     def _unscheduled(self) -> list[np.ndarray]:
         """What the program itself computes, built as written: the reference of a PrimFunc that no operator covers."""
@@ -89,68 +125,85 @@ class Bench:
         import tvm
 
         start = time.perf_counter()
-        module = tvm.compile(lower(self.workload, schedule, self.target), target=self.target.to_tvm()).jit()
+        # Checks of the arguments, which are ours, take a third of the time to compile; they are no part of the kernel.
+        with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+            lowered = lower(self.workload, schedule, self.target)
+            built = time.perf_counter()
+            laid_out, lowered = self.layouts.take(lowered)
+            start += time.perf_counter() - built
+            module = tvm.compile(lowered, target=self.target.to_tvm()).jit()
         module["main"]
-        return Kernel(schedule, module, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        if laid_out is None:
+            return Kernel(schedule, module, seconds, self.inputs)
+        kept = [array for at, array in enumerate(self.inputs) if at not in self.workload.weights]
+        return Kernel(schedule, module, seconds, (*kept, *laid_out.arrays), laid_out.seconds)
 
     def run(self, kernel: Kernel) -> None:
         """Call it once and note how long that took."""
         start = time.perf_counter()
-        kernel.module["main"](*self.inputs, *self.outputs)
+        kernel.module["main"](*kernel.inputs, *self.outputs)
         kernel.call_s = time.perf_counter() - start
 
-    def _samples(self, kernel: Kernel, repeats: int) -> list[float]:
-        """Seconds of timed calls, or of groups of them where one is too short and the cache is warm."""
+    def _sample(self, kernel: Kernel, outputs: Sequence[Any]) -> float:
         cold = self.policy.cache == "cold"
-        if kernel.call_s > LONG_S:
-            return [self._long_call(kernel, cold) for _ in range(repeats)]
-        number = 1 if cold else max(1, min(1000, int(WARM_SAMPLE_S / max(kernel.call_s, 1e-7))))
-        # The evaluator flushes every argument but the first: activations were just written, weights come from memory.
-        flush = FLUSH if cold else ""
-        evaluator = kernel.module.time_evaluator("main", self.device, number=number, repeat=repeats, f_preproc=flush)
-        return [float(s) for s in evaluator(*self.inputs, *self.outputs).results]
-
-    def _long_call(self, kernel: Kernel, cold: bool) -> float:
-        """One call timed from here: the evaluator would run a long kernel once more to warm up."""
-        import tvm
-
         # Arguments far larger than the last cache have flushed themselves.
-        if cold and self.workload.bytes < 4 * self.target.l3:
-            tvm.get_global_func(FLUSH)(*self.inputs, *self.outputs)
-        self.run(kernel)
-        return kernel.call_s
+        cold = cold and (kernel.call_s <= LONG_S or self.workload.bytes < 4 * self.target.l3)
+        return sample(kernel.module, (*kernel.inputs, *outputs), cold, kernel.call_s)
 
-    def measure(self, kernel: Kernel, incumbent_s: float | None) -> tuple[list[float], str | None]:
-        """Time a kernel and check what the timed calls wrote.
+    def measure(self, kernel: Kernel, incumbent: Kernel | None) -> Timing:
+        """Time a kernel, against the incumbent if there is one, and check what the timed calls wrote.
 
-        A kernel that two samples show to be half as slow again as the incumbent gets no more of them.
-
-        Returns:
-            Seconds of each sample, and what is wrong with the outputs (None: nothing).
+        While something else runs on the machine, the trial is taken again, up to three times. Where that was in vain,
+        the next ones are taken once each until one is left alone: what does not end is not waited for.
         """
         self._poison()
-        samples = self._samples(kernel, 2)
-        if incumbent_s is None or min(samples) < 1.5 * incumbent_s:
-            low, high = SAMPLES
-            per_sample = max(statistics.median(samples), WARM_SAMPLE_S if self.policy.cache == "warm" else 0.0)
-            more = min(max(int(TIMING_S / max(per_sample, 1e-6)), low), high) - len(samples)
-            # A loser of seconds a call has shown what it is.
-            samples += self._samples(kernel, more) if per_sample < 0.5 else []
-        return samples, self.check()
+        disturbed: list[str] = []
+        for take in range(TAKES if self._patient else 1):
+            if take:
+                time.sleep(PAUSE_S)
+            before = counters()
+            samples, ratios = (self._alone(kernel), []) if incumbent is None else self._pairs(kernel, incumbent)
+            reason = disturbance(before, counters())
+            if reason is None:
+                break
+            disturbed.append(reason)
+        self._patient = reason is None
+        return Timing(samples, ratios, self.check(), disturbed, reason is None)
+
+    def _alone(self, kernel: Kernel) -> list[float]:
+        """Samples of a kernel that there is nothing to compare with."""
+        samples = [self._sample(kernel, self.outputs) for _ in range(2)]
+        per_sample = max(statistics.median(samples), 0.0 if self.policy.cache == "cold" else WARM_SAMPLE_S)
+        low, high = SAMPLES
+        more = min(max(int(TIMING_S / per_sample), low), high) - len(samples)
+        return samples + [self._sample(kernel, self.outputs) for _ in range(more if per_sample < 0.5 else 0)]
+
+    def _pairs(self, challenger: Kernel, incumbent: Kernel) -> tuple[list[float], list[float]]:
+        """Samples of a challenger, and their ratios to the incumbent's, timed in turn until they decide."""
+        samples: list[float] = []
+
+        def pair(at: int) -> float:
+            if at % 2:
+                mine, other = self._sample(challenger, self.outputs), self._sample(incumbent, self.spare)
+            else:
+                other, mine = self._sample(incumbent, self.spare), self._sample(challenger, self.outputs)
+            samples.append(mine)
+            return mine / other
+
+        hopeless = challenger.call_s > max(HOPELESS_S, HOPELESS * incumbent.call_s)
+        pairs = 1 if hopeless else FEW if challenger.call_s > LONG_S else PAIRS
+        return samples, compare(pair, pairs)
 
     def check(self) -> str | None:
-        """Compare the outputs with the reference; one line on what is wrong, None if nothing is."""
+        """Compare outputs with the reference and look at the guards; one line on what is wrong, None if nothing is."""
         assert self.expected is not None
+        for argument, guarded in zip(self.workload.arguments, self.guards, strict=True):
+            harm = guarded.harm()
+            if harm is not None:
+                guarded.mend()
+                return f"argument {argument.name}: {harm}"
         return mismatch(self.written, self.expected, self.workload.tolerances)
-
-    def duel(self, incumbent: Kernel, challenger: Kernel) -> list[float]:
-        """Time two kernels in turn and return challenger / incumbent, pair by pair: nine pairs, five of long calls."""
-        ratios = []
-        for at in range(9 if challenger.call_s < LONG_S else 5):
-            order = (incumbent, challenger) if at % 2 == 0 else (challenger, incumbent)
-            seconds = {id(kernel): self._samples(kernel, 1)[0] for kernel in order}
-            ratios.append(seconds[id(challenger)] / seconds[id(incumbent)])
-        return ratios
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -162,12 +215,3 @@ def aligned(array: np.ndarray) -> np.ndarray:
     moved = room[start : start + array.nbytes]
     moved[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return moved.view(array.dtype).reshape(array.shape)
-
-
-def beats(ratios: Sequence[float]) -> bool:
-    """Whether a challenger is faster by more than the noise.
-
-    A sign test: of nine pairs one may go the other way, of five none (p = 0.02 and 0.03 if both were equal), and the
-    median gain must be at least one percent, since less is not worth a change.
-    """
-    return statistics.median(ratios) <= 0.99 and sum(r >= 1 for r in ratios) <= len(ratios) // 9

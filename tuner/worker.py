@@ -23,6 +23,7 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target, detect, threads
 from targets.errors import one_line
+from tuner import children
 from tuner.measure import Bench, Kernel
 from tuning_db.records import Policy, Status
 
@@ -40,16 +41,22 @@ class Worker:
         self.bench: Bench | None = None
         self.incumbent: Kernel | None = None
         self.challenger: Kernel | None = None
+        self.unpinned = ""
+        self._request = 0
+        self._process = os.getpid()
 
     def reply(self, value: Mapping[str, Any]) -> None:
-        """Send one line."""
-        self.replies.write(json.dumps(value) + "\n")
+        """Send one line; a copy of this process that a trial forked has nothing to say, and ends."""
+        if os.getpid() != self._process:
+            os._exit(0)
+        self.replies.write(json.dumps({"to": self._request, **value}) + "\n")
         self.replies.flush()
 
     def serve(self, requests: IO[str]) -> None:
         """Answer requests until the other side closes."""
         for line in requests:
             request = json.loads(line)
+            self._request = request.pop("request")
             self.reply({"done": getattr(self, "do_" + request.pop("do"))(**request)})
 
     def do_load(
@@ -65,38 +72,47 @@ class Worker:
         _limit_memory(HEADROOM)
         return {}
 
-    def do_trial(self, schedule: Mapping[str, Any], incumbent_s: float | None) -> Any:
-        """Build a schedule, run it, time it, check it; the kernel stays as the challenger of a duel."""
-        assert self.bench is not None
+    def do_trial(self, schedule: Mapping[str, Any]) -> Any:
+        """Build a schedule, run it, time it against the incumbent, check it; the kernel stays as the challenger."""
         self.challenger = None
+        result = self._trial(Schedule.from_json(schedule), self.incumbent)
+        strays = children.end()
+        if strays:
+            self.challenger = None
+            found = f"started {strays} process{'es' if strays > 1 else ''} of its own"
+            result |= {"status": Status.RUN_ERROR, "error": found, "samples": []}
+        return result
+
+    def _trial(self, schedule: Schedule, incumbent: Kernel | None) -> dict[str, Any]:
+        assert self.bench is not None
         result: dict[str, Any] = {"status": Status.BUILD_ERROR, "error": "", "samples": [], "build_s": 0.0}
+        result |= {"ratios": [], "notes": {"unpinned": self.unpinned} if self.unpinned else {}}
         try:
-            kernel = self.bench.build(Schedule.from_json(schedule))
+            kernel = self.bench.build(schedule)
             result |= {"status": Status.RUN_ERROR, "build_s": kernel.build_s}
+            if kernel.prepare_s:
+                result["notes"] |= {"prepare_s": kernel.prepare_s}
             self.reply({"stage": "built", "build_s": kernel.build_s})
             self.bench.run(kernel)
             self.reply({"stage": "ran", "call_s": kernel.call_s})
-            samples, wrong = self.bench.measure(kernel, incumbent_s)
+            timing = self.bench.measure(kernel, incumbent)
         except MemoryError as error:
             return result | {"status": Status.OVER_LIMIT, "error": f"out of memory: {error}"}
         except Exception as error:
             return result | {"error": one_line(error)}
-        if wrong is not None:
-            return result | {"status": Status.WRONG_OUTPUT, "error": wrong}
+        if timing.disturbed:
+            result["notes"] |= {"disturbed": timing.disturbed, "settled": timing.settled}
+        if timing.wrong is not None:
+            return result | {"status": Status.WRONG_OUTPUT, "error": timing.wrong}
         self.challenger = kernel
-        return result | {"status": Status.OK, "samples": samples}
+        return result | {"status": Status.OK, "samples": timing.samples, "ratios": timing.ratios}
 
     def do_incumbent(self, schedule: Mapping[str, Any]) -> Any:
-        """Build the champion and time it now, on these inputs; it stays as the incumbent of duels."""
-        assert self.bench is not None
-        outcome = self.do_trial(schedule, None)
+        """Build the champion and time it now, on these inputs; it stays as the incumbent that others are timed with."""
+        self.incumbent = None
+        outcome = self.do_trial(schedule)
         self.incumbent, self.challenger = self.challenger, None
         return outcome
-
-    def do_duel(self) -> Any:
-        """Time challenger and incumbent in turn."""
-        assert self.bench is not None and self.incumbent is not None and self.challenger is not None
-        return {"ratios": self.bench.duel(self.incumbent, self.challenger)}
 
     def do_crown(self) -> Any:
         """The challenger becomes the incumbent."""
@@ -122,16 +138,19 @@ def _expendable() -> None:
 
 
 def main() -> None:
-    """Keep standard output for replies: whatever TVM or a kernel prints goes to standard error."""
-    replies = os.fdopen(os.dup(1), "w")
+    """Keep requests and replies apart: kernels read nothing, and what they or TVM print goes to standard error."""
+    requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     _expendable()
+    children.adopt()
     # TVM imports torch where it is installed, for a second and a half that no kernel needs.
     sys.modules["torch"] = None  # type: ignore[assignment]
     threads.bind(detect.cpus())
     worker = Worker(replies)
+    worker.unpinned = threads.unpinned(detect.cpus())
     worker.reply({"stage": "ready"})
-    worker.serve(sys.stdin)
+    worker.serve(requests)
 
 
 if __name__ == "__main__":

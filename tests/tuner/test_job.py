@@ -15,7 +15,6 @@ from targets import Peaks, Target
 from targets.errors import HeadstartError
 from tuner.executor import Outcome
 from tuner.job import Budget, Event, Job
-from tuner.measure import beats
 from tuner.task import DEFAULT, Task, load_task
 from tuning_db.check import check
 from tuning_db.records import Policy, Status, Toolchain
@@ -48,14 +47,11 @@ class Simulated:
         self.kept = schedule
         return self._outcome(schedule)
 
-    def trial(self, schedule: Schedule, incumbent_s: float | None) -> Outcome:
+    def trial(self, schedule: Schedule) -> Outcome:
         self.ran.append(schedule)
-        return self._outcome(schedule)
-
-    def duel(self) -> list[float]:
-        assert self.kept is not None
-        before, now = self.seconds(self.kept), self.seconds(self.ran[-1])
-        return [(now or 0.0) / before] * 9 if before else []
+        outcome, before = self._outcome(schedule), self.seconds(self.kept) if self.kept else None
+        now = outcome.median
+        return dataclasses.replace(outcome, ratios=(now / before,) * 9) if now and before else outcome
 
     def crown(self) -> None:
         self.kept = self.ran[-1]
@@ -207,22 +203,6 @@ def test_trials_of_other_workloads_teach(store):
     executor, _ = run(store, [task], plain, trials=12)
     drawn = [s for s in executor.ran if s not in (DEFAULT, *task.spaces["linear_dot"].seeds())]
     assert min(plain(s) for s in drawn[:4]) <= 2e-4
-
-
-@pytest.mark.parametrize(
-    ("ratios", "wins"),
-    [
-        ([0.9] * 9, True),
-        ([0.9] * 8 + [1.1], True),
-        ([0.9] * 7 + [1.1] * 2, False),
-        ([0.995] * 9, False),
-        ([1.0] * 9, False),
-        ([0.5] * 5, True),
-        ([0.5] * 4 + [1.0], False),
-    ],
-)
-def test_beats(ratios, wins):
-    assert beats(ratios) is wins
 
 
 def test_budget():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from targets import Target
 from tuner.frontend.model import Model
-from tuner.measure import beats
+from tuner.sequential import beats
 from tuner.summary import Row, Summary, summarise
 from tuner.tasks import known_tasks, policy_for
 from tuner.toolchain import toolchain

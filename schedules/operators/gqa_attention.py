@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from schedules.attention import attended, least, reference_head
 from schedules.dtypes import NUMPY, SHORT, TOLERANCE, widened
 from schedules.operator import Arrays, Operator, Tolerance, fill
 from targets.errors import InputError
@@ -21,8 +22,8 @@ class GqaAttention(Operator):
     """``O[b, i, h] = sum_n softmax_n(Q[b, i, h] . K[b, n, g] / sqrt(dim)) V[b, n, g]``, ``g = h * kv_heads / heads``.
 
     Query ``i`` is the new token ``keys - queries + i`` of its sequence and sees no key after it (Ainslie et al. 2023,
-    "GQA", for the grouping). Softmax in float32, with the maximum subtracted; rounded once at the end.
-    Stages: ``D`` scaled dot products, ``M`` maxima, ``E`` exponentials, ``S`` their sums, ``P`` weighted sums, ``O``.
+    "GQA", for the grouping). Softmax in float32, with the maximum subtracted; rounded once at the end. Stages: ``QK``
+    dot products, ``D`` logits, ``M`` maxima, ``E`` exponentials, ``S`` their sums, ``P`` weighted sums, ``O``.
 
     Attributes:
         batch, queries, keys: sequences, new tokens of each, tokens that each has in all.
@@ -67,29 +68,14 @@ class GqaAttention(Operator):
         def dot(b, i, h, n):  # type: ignore[no-untyped-def]
             return te.sum(q[b, i, h, d].astype("float32") * k[b, n, h // share, d].astype("float32"), axis=d)
 
-        def scaled(b, i, h, n):  # type: ignore[no-untyped-def]
-            value = dots[b, i, h, n] * tirx.const(self.dim**-0.5, "float32")
-            least = tirx.const(float(np.finfo(np.float32).min), "float32")
-            return value if self.queries == 1 else tirx.Select(n <= i + self._before, value, least)
+        def scaled(value, b, i, h, n):  # type: ignore[no-untyped-def]
+            value = value * tirx.const(self.dim**-0.5, "float32")
+            return value if self.queries == 1 else tirx.Select(n <= i + self._before, value, least())
 
-        dots = te.compute((*shape, self.keys), dot, name="QK")
-        logits = te.compute((*shape, self.keys), scaled, name="D")
-        n = te.reduce_axis((0, self.keys), "n")
-        most = te.compute(shape, lambda b, i, h: te.max(logits[b, i, h, n], axis=n), name="M")
-        powers = te.compute(
-            (*shape, self.keys), lambda b, i, h, n: tirx.exp(logits[b, i, h, n] - most[b, i, h]), name="E"
-        )
-        n = te.reduce_axis((0, self.keys), "n")
-        total = te.compute(shape, lambda b, i, h: te.sum(powers[b, i, h, n], axis=n), name="S")
-        n = te.reduce_axis((0, self.keys), "n")
-        mixed = te.compute(
-            (*shape, self.dim),
-            lambda b, i, h, d: te.sum(powers[b, i, h, n] * v[b, n, h // share, d].astype("float32"), axis=n),
-            name="P",
-        )
-        o = te.compute(
-            (*shape, self.dim), lambda b, i, h, d: (mixed[b, i, h, d] / total[b, i, h]).astype(self.dtype), name="O"
-        )
+        def value(b, n, h, c):  # type: ignore[no-untyped-def]
+            return v[b, n, h // share, c].astype("float32")
+
+        o = attended(dot, scaled, value, shape, self.keys, self.dim, self.dtype)
         return te.create_prim_func([q, k, v, o])
 
     def inputs(self, rng: np.random.Generator) -> Arrays:
@@ -102,13 +88,10 @@ class GqaAttention(Operator):
         q, k, v = inputs
         out = np.empty(q.shape, NUMPY[self.dtype])
         visible = np.arange(self.keys) <= np.arange(self.queries)[:, None] + self._before
-        for b in range(self.batch):
-            for h in range(self.heads):
-                g = h * self.kv_heads // self.heads
-                logits = widened(q[b, :, h].copy()) @ widened(k[b, :, g].copy()).T * np.float32(self.dim**-0.5)
-                logits = np.where(visible, logits, -np.inf)
-                powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-                out[b, :, h] = powers @ widened(v[b, :, g].copy()) / powers.sum(axis=1, keepdims=True)
+        for b, h in np.ndindex(self.batch, self.heads):
+            g = h * self.kv_heads // self.heads
+            keys, values = widened(k[b, :, g].copy()), widened(v[b, :, g].copy())
+            out[b, :, h] = reference_head(widened(q[b, :, h].copy()), keys, values, np.float32(self.dim**-0.5), visible)
         return [out]
 
     @property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -41,28 +41,13 @@ class RmsNorm(Operator):
     eps: float = 1e-6
 
     def prim_func(self) -> tirx.PrimFunc:
-        from tvm import te, tirx
+        from tvm import te
 
         shape = (self.tokens, self.dim)
-        x = te.placeholder(shape, self.dtype, "X")
-        res = te.placeholder(shape, self.dtype, "R")
+        x, res = (te.placeholder(shape, self.dtype, name) for name in ("X", "R"))
         g = te.placeholder((self.dim,), self.dtype, "G")
-
-        def added(i, j):  # type: ignore[no-untyped-def]
-            value = x[i, j].astype("float32")
-            return value + res[i, j].astype("float32") if self.residual else value
-
-        f = te.compute(shape, added, name="F")
-        k = te.reduce_axis((0, self.dim), "k")
-        q = te.compute((self.tokens,), lambda i: te.sum(f[i, k] * f[i, k], axis=k), name="Q")
-        mean = tirx.const(1.0 / self.dim, "float32")
-        eps = tirx.const(self.eps, "float32")
-
-        def normal(i, j):  # type: ignore[no-untyped-def]
-            value = f[i, j] * tirx.rsqrt(q[i] * mean + eps)
-            return (value * g[j].astype("float32") if self.weight else value).astype(self.dtype)
-
-        outputs = [te.compute(shape, normal, name="Y")]
+        f, normal = normalised(x, res if self.residual else None, g if self.weight else None, self.eps)
+        outputs = [te.compute(shape, lambda i, j: normal(i, j).astype(self.dtype), name="Y")]
         if self.residual:
             outputs.append(te.compute(shape, lambda i, j: f[i, j].astype(self.dtype), name="H"))
         return te.create_prim_func([x, *[res] * self.residual, *[g] * self.weight, *outputs])
@@ -73,11 +58,8 @@ class RmsNorm(Operator):
         return [*arrays, *[rng.uniform(0.5, 1.5, self.dim).astype(dtype)] * self.weight]
 
     def reference(self, inputs: Sequence[np.ndarray]) -> Arrays:
-        values = [array.astype(np.float32) for array in inputs]
-        h = values[0] + values[1] if self.residual else values[0]
-        y = h / np.sqrt(np.mean(h * h, axis=-1, keepdims=True) + np.float32(self.eps))
-        y = y * values[-1] if self.weight else y
-        return [array.astype(NUMPY[self.dtype]) for array in ([y, h] if self.residual else [y])]
+        arrays = reference_norm(inputs, self.residual, self.weight, self.eps)
+        return [array.astype(NUMPY[self.dtype]) for array in arrays[: 1 + self.residual]]
 
     @property
     def flops(self) -> int:
@@ -111,3 +93,41 @@ class RmsNorm(Operator):
             for weight in (False, True):
                 if len(arguments) == 2 + 2 * residual + weight:
                     yield from (cls(*shape, dtype, residual, weight, eps) for eps in (1e-6, 1e-5))
+
+
+def normalised(x: Any, res: Any, g: Any, eps: float, square: str = "Q") -> tuple[Any, Callable[..., Any]]:
+    """TE stage ``F``, ``x + res`` in float32, and by way of ``square`` what an element of it is normalised to.
+
+    Args:
+        x: rows.
+        res: what is added to them, or None.
+        g: gain of each column, or None.
+        eps: added to the mean square.
+        square: name of the stage that sums squares.
+    """
+    from tvm import te, tirx
+
+    tokens, dim = (int(extent) for extent in x.shape)
+
+    def added(i: Any, j: Any) -> Any:
+        value = x[i, j].astype("float32")
+        return value if res is None else value + res[i, j].astype("float32")
+
+    f = te.compute(x.shape, added, name="F")
+    k = te.reduce_axis((0, dim), "k")
+    q = te.compute((tokens,), lambda i: te.sum(f[i, k] * f[i, k], axis=k), name=square)
+    mean, least = tirx.const(1.0 / dim, "float32"), tirx.const(eps, "float32")
+
+    def normal(i: Any, j: Any) -> Any:
+        value = f[i, j] * tirx.rsqrt(q[i] * mean + least)
+        return value if g is None else value * g[j].astype("float32")
+
+    return f, normal
+
+
+def reference_norm(inputs: Sequence[np.ndarray], residual: bool, weight: bool, eps: float) -> list[np.ndarray]:
+    """``y`` and ``h`` in float32, of rows, the residual and the gain where there are any."""
+    values = [array.astype(np.float32) for array in inputs]
+    h = values[0] + values[1] if residual else values[0]
+    y = h / np.sqrt(np.mean(h * h, axis=-1, keepdims=True) + np.float32(eps))
+    return [y * values[-1] if weight else y, h]

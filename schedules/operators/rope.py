@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -68,18 +68,7 @@ class Rope(Operator):
         cos = te.placeholder((self.tokens, half), "float32", "COS")
         sin = te.placeholder((self.tokens, half), "float32", "SIN")
 
-        def turned(t, h, d):  # type: ignore[no-untyped-def]
-            at = d - start
-            if self.layout == "interleaved":
-                pair, is_first, other = at // 2, at % 2 == 0, d + 1 - 2 * (at % 2)
-            else:
-                pair, is_first = at % half, at < half
-                other = start + (at + half) % self.rotary
-            # The first of a pair turns by -sin, the second by +sin; backwards the other way round.
-            sign = tirx.Select(
-                is_first, *(tirx.const(1.0 if plus else -1.0) for plus in (self.inverse, not self.inverse))
-            )
-            return x[t, h, d].astype("float32") * cos[t, pair] + x[t, h, other].astype("float32") * sin[t, pair] * sign
+        turned = rotation(x, cos, sin, start, self.layout, self.inverse)
 
         def value(t, h, d):  # type: ignore[no-untyped-def]
             result = turned(t, h, d).astype(self.dtype)
@@ -96,13 +85,7 @@ class Rope(Operator):
 
     def reference(self, inputs: Sequence[np.ndarray]) -> Arrays:
         x, cos, sin = (array.astype(np.float32) for array in inputs)
-        sin = -sin if self.inverse else sin
-        y = x.copy()
-        at = np.arange(self.rotary) + self.start
-        first, second = (at[0::2], at[1::2]) if self.layout == "interleaved" else np.split(at, 2)
-        a, b, cos, sin = x[..., first], x[..., second], cos[:, None, :], sin[:, None, :]
-        y[..., first] = a * cos - b * sin
-        y[..., second] = a * sin + b * cos
+        y = reference_rotation(x, cos, sin, self.start, self.layout, self.inverse)
         return [y.astype(NUMPY[self.dtype])]
 
     @property
@@ -144,3 +127,36 @@ class Rope(Operator):
             for place in cls.choices["place"]:
                 for inverse in (False, True):
                     yield cls(*shape, rotary, layout, place, inverse, dtype)
+
+
+def rotation(x: Any, cos: Any, sin: Any, start: int, layout: str, inverse: bool) -> Callable[..., Any]:
+    """Of token, head and channel: the float32 TE value of a channel that turns, the first of which is ``start``."""
+    from tvm import tirx
+
+    half = int(cos.shape[1])
+
+    def turned(t: Any, h: Any, d: Any) -> Any:
+        at = d - start
+        if layout == "interleaved":
+            pair, is_first, other = at // 2, at % 2 == 0, d + 1 - 2 * (at % 2)
+        else:
+            pair, is_first = at % half, at < half
+            other = start + (at + half) % (2 * half)
+        # The first of a pair turns by -sin, the second by +sin; backwards the other way round.
+        sign = tirx.Select(is_first, *(tirx.const(1.0 if plus else -1.0) for plus in (inverse, not inverse)))
+        return x[t, h, d].astype("float32") * cos[t, pair] + x[t, h, other].astype("float32") * sin[t, pair] * sign
+
+    return turned
+
+
+def reference_rotation(
+    x: np.ndarray, cos: np.ndarray, sin: np.ndarray, start: int, layout: str, inverse: bool
+) -> np.ndarray:
+    """Float32 ``x[tokens, heads, channels]``, as many channels turned from ``start`` on as there are angles for."""
+    sin = -sin if inverse else sin
+    y, at = x.copy(), np.arange(2 * cos.shape[1]) + start
+    first, second = (at[0::2], at[1::2]) if layout == "interleaved" else np.split(at, 2)
+    a, b, cos, sin = x[..., first], x[..., second], cos[:, None, :], sin[:, None, :]
+    y[..., first] = a * cos - b * sin
+    y[..., second] = a * sin + b * cos
+    return y

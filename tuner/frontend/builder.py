@@ -71,7 +71,8 @@ class Builder:
     def quantize(self, name: str, tokens: int, dim: int, calls: int, group: int = SCALE_BLOCK) -> None:
         """To fp8 with a scale for each ``group`` of channels, in models with fp8 linears: their inputs, cached keys."""
         if self.fp8:
-            self.add(name, "act_quant", calls, tokens=tokens, dim=dim, group=group, dtype=self.precision.base)
+            base = self.precision.base
+            self.add(name, "act_quant", calls, tokens=tokens, dim=dim, group=group, dtype=base, scale="float32")
 
     def rmsnorm(
         self, name: str, tokens: int, dim: int, calls: int, *, residual: bool = False, weight: bool = True
@@ -109,10 +110,20 @@ class Builder:
             dtype=self.precision.base,
         )
 
-    def swiglu(self, name: str, tokens: int, dim: int, calls: int, *, quantize: bool, limit: float = 0.0) -> None:
+    def swiglu(
+        self,
+        name: str,
+        tokens: int,
+        dim: int,
+        calls: int,
+        *,
+        quantize: bool,
+        limit: float = 0.0,
+        weighted: bool = False,
+    ) -> None:
         """SwiGLU of ``[tokens, 2 * dim]``; ``quantize`` where the next linear takes fp8 activations."""
-        base = self.precision.base
-        self.add(name, "swiglu", calls, tokens=tokens, dim=dim, limit=limit, quantize=quantize, dtype=base)
+        form = {"limit": limit, "quantize": quantize, "dtype": self.precision.base, "weighted": weighted}
+        self.add(name, "swiglu", calls, tokens=tokens, dim=dim, **form, group=SCALE_BLOCK, scale="float32")
 
     def gated_mlp(self, name: str, hidden: int, inter: int, calls: int, limit: float = 0.0) -> None:
         """Gate and up projection in one, SwiGLU, down projection; ``inter`` is the model's, not the device's.
@@ -124,8 +135,20 @@ class Builder:
         self.swiglu(f"{name}_swiglu", self.tokens, part, calls, quantize=self.fp8, limit=limit)
         self.linear(f"{name}_w2", self.tokens, hidden, part, calls)
 
-    def experts(self, calls: int, *, hidden: int, inter: int, experts: int, topk: int, limit: float = 0.0) -> None:
+    def experts(
+        self,
+        calls: int,
+        *,
+        hidden: int,
+        inter: int,
+        experts: int,
+        topk: int,
+        limit: float = 0.0,
+        weighted: bool = False,
+    ) -> None:
         """Routed experts: grouped gate and up projection, SwiGLU, grouped down projection.
+
+        ``weighted`` says that the router's weights come in before the down projection and not after it.
 
         With expert parallelism a device holds ``experts / ep`` whole experts and, routing being balanced, gets
         ``tokens * topk / ep`` rows. Without it every device holds a slice of every expert, as tensor parallelism
@@ -147,9 +170,11 @@ class Builder:
                 raise self.config.error(
                     f"{name} has {k} input features on a device, not a multiple of the scale block of {SCALE_BLOCK}"
                 )
-            self.add(name, "grouped_linear", calls, rows=rows, groups=groups, n=n, k=k, block=block, dtype=dtype)
+            shape = {"rows": rows, "groups": groups, "n": n, "k": k, "block": block}
+            self.add(name, "grouped_linear", calls, **shape, dtype=dtype, group=SCALE_BLOCK)
             if name == "experts_w13":
-                self.swiglu("experts_swiglu", rows, part, calls, quantize=quantize, limit=limit)
+                form = {"quantize": quantize, "weighted": weighted}
+                self.swiglu("experts_swiglu", rows, part, calls, limit=limit, **form)
 
     def embedding(self, vocab: int, dim: int, name: str = "embedding", tokens: int | None = None) -> None:
         """Token embedding, the vocabulary cut over the devices and padded so that it divides."""

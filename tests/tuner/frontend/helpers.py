@@ -32,7 +32,12 @@ def active_parameters(model: Model, topk: int) -> int:
     """Weights that a token meets in linear layers: all of dense ones, ``topk`` experts of grouped ones."""
     total = 0
     for item in model.ops:
-        copies = {"linear": 1, "linear_fp8": 1, "grouped_linear": topk, "batched_linear": item.params.get("batch")}
+        copies = {
+            "linear": 1,
+            "linear_fp8": 1,
+            "grouped_linear": topk,
+        }
+        copies |= dict.fromkeys(("batched_linear", "batched_linear_fp8"), item.params.get("batch"))
         if item.operator in copies:
             total += copies[item.operator] * item.params["n"] * item.params["k"] * item.calls
     return total

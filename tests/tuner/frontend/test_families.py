@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -50,6 +51,7 @@ def test_deepseek_v3(model: str, name: str, expected: tuple[int, ...]) -> None:
 def test_deepseek_v3_prefill_multiplies_latents_out() -> None:
     model = catalogue.load("deepseek-v3", PREFILL)
     assert shape(model, "kv_b") == (61, 2048, 32768, 512)
+    assert op(catalogue.load("deepseek-v3", DECODE), "attention").operator == "mla_decode"
     attention = op(model, "attention")
     assert attention.operator == "mha_prefill"
     assert (attention.params["dim"], attention.params["value_dim"], attention.params["keys"]) == (192, 128, 4096)
@@ -132,7 +134,9 @@ def test_deepseek_v4_attention() -> None:
     assert op(model, "index_logits").params["keys"] == 1024
     assert (op(model, "gate").calls, op(model, "hash_gate").calls) == (40, 3)
     assert op(model, "q_head_norm").params | {"weight": False, "tokens": 1024} == op(model, "q_head_norm").params
-    assert op(model, "o_rope").params["inverse"] and op(model, "o_rope").params["place"] == "last"
+    turned = op(model, "o_rope_quant")
+    assert (turned.operator, turned.params["heads"], turned.params["rotary"]) == ("inverse_rope_quant", 64, 64)
+    assert op(model, "wo_a").operator == "batched_linear_fp8"
     assert op(catalogue.load("deepseek-v4-pro", DECODE), "csa_attention").params["extra"] == 1024
 
 
@@ -153,10 +157,20 @@ def test_deepseek_v4_experts() -> None:
         "k": 7168,
         "block": 1,
         "dtype": "float4_e2m1fn",
+        "group": 128,
     }
     assert (down.params["n"], down.params["k"]) == (7168, 3072)
     assert op(model, "experts_swiglu").params["limit"] == 10.0
     assert op(model, "experts_swiglu").params["tokens"] == 96
+    assert op(model, "experts_swiglu").params["weighted"] and not op(model, "shared_swiglu").params["weighted"]
+
+
+def test_deepseek_v4_in_bfloat16() -> None:
+    config = json.loads(catalogue.path_of("deepseek-v4-flash").read_text())
+    del config["quantization_config"]
+    model = model_from_config(config, DECODE)
+    assert op(model, "o_rope").params["inverse"] and op(model, "o_rope").params["place"] == "last"
+    assert op(model, "wo_a").operator == "batched_linear" and op(model, "wo_a").params["dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tuner.frontend.builder import Builder
 from tuner.frontend.families import Family
 from tuner.frontend.fields import Fields
 from tuner.frontend.model import ModelOp, Step
-from tuner.frontend.precision import FP8, read_precision
+from tuner.frontend.precision import FP8, SCALE_BLOCK, read_precision
 
 CSA_RATIO = 4
 LAYER_TYPES = ("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention")
@@ -98,14 +98,21 @@ def _attention(builder: Builder) -> None:
             dtype=builder.precision.base,
         )
 
-    builder.rope("o_rope", tokens, heads, dim, layers, rotary=rope, layout="interleaved", place="last", inverse=True)
     groups, low = config.integer("o_groups"), config.integer("o_lora_rank")
     if all_heads % groups:
         raise config.error(f"num_attention_heads {all_heads} is not a multiple of o_groups {groups}")
     groups, width = builder.split("o_groups", groups), dim * all_heads // groups
-    base = builder.precision.base
-    # The checkpoint stores wo_a in fp8; the reference multiplies it in bf16 ("could do FP8 einsum").
-    builder.add("wo_a", "batched_linear", layers, batch=groups, m=tokens, n=low, k=width, dtype=base, out=base)
+    base, turned = builder.precision.base, {"tokens": tokens, "heads": heads, "dim": dim, "rotary": rope}
+    # The checkpoint stores wo_a in fp8. The reference multiplies it in bf16 ("could do FP8 einsum"); serving code does
+    # that, and turns and quantises attention's output in one kernel before.
+    if builder.fp8:
+        form = {"dtype": base, "group": SCALE_BLOCK, "scale": "float32"}
+        builder.add("o_rope_quant", "inverse_rope_quant", layers, **turned, **form)
+        builder.add("wo_a", "batched_linear_fp8", layers, batch=groups, m=tokens, n=low, k=width)
+    else:
+        form = {"layout": "interleaved", "place": "last", "inverse": True, "dtype": base}
+        builder.add("o_rope", "rope", layers, **turned, **form)
+        builder.add("wo_a", "batched_linear", layers, batch=groups, m=tokens, n=low, k=width, dtype=base, out=base)
     builder.quantize("o_quant", tokens, groups * low, layers)
     builder.linear("wo_b", tokens, hidden, groups * low, layers)
 
@@ -165,7 +172,7 @@ def _experts(builder: Builder) -> None:
     builder.add("gate", "moe_gate", layers - hashed, **gate, groups=1, topk_groups=1)
     # The first layers look the experts up by token (tid2eid) and take only the weights from the scores.
     builder.add("hash_gate", "moe_hash_gate", hashed, **gate, vocab=config.integer("vocab_size"))
-    builder.experts(layers, hidden=hidden, inter=inter, experts=experts, topk=topk, limit=limit)
+    builder.experts(layers, hidden=hidden, inter=inter, experts=experts, topk=topk, limit=limit, weighted=True)
     shared = config.integer("n_shared_experts", default=0, low=0)
     if shared:
         builder.gated_mlp("shared", hidden, shared * inter, layers, limit)

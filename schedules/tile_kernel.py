@@ -1,0 +1,93 @@
+"""The register tile that attention and index logits are made of: some rows of one factor by some vectors of the other.
+
+``C[i, j] = sum_k A[i, k] B[k, j]``: an element of ``A`` is spread over all lanes, the lanes run along ``j``. With pairs
+each 32-bit element is two bfloat16, neighbours along the sum, and ``dpbf16ps`` multiplies and adds both in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schedules.vector_text import Function
+
+DOT = "<16 x float> @llvm.x86.avx512bf16.dpbf16ps.512"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Strides are in elements of four bytes.
+
+    Attributes:
+        rows, vectors: of the tile.
+        lanes: of a vector.
+        a_row, a_step: from one row of ``A`` to the next, and along the sum.
+        b_step: from one step of the sum to the next in ``B``; the tile's vectors follow each other.
+        pairs: elements are pairs of bfloat16.
+    """
+
+    rows: int
+    vectors: int
+    lanes: int
+    a_row: int
+    a_step: int
+    b_step: int
+    pairs: bool = False
+
+    @property
+    def cells(self) -> list[tuple[int, int]]:
+        """Rows and vectors of the tile."""
+        return [(i, j) for i in range(self.rows) for j in range(self.vectors)]
+
+    def sums(self, f: Function, a: str, b: str, steps: int | str, start: list[str]) -> list[str]:
+        """Write the loop over the sum.
+
+        Args:
+            f: where to.
+            a, b: addresses of the first element of each factor.
+            steps: terms of the sum, at least one; halved already for pairs.
+            start: what the accumulators begin with, in the order of ``cells``.
+        """
+
+        def body(step: str, acc: list[str]) -> list[str]:
+            column = f.at(a, f.op(f"mul nuw nsw i64 {step}, {self.a_step}") if self.a_step != 1 else step)
+            row = f.at(b, f.op(f"mul nuw nsw i64 {step}, {self.b_step}"))
+            right = [f.load(f.floats, f.at(row, j * self.lanes)) for j in range(self.vectors)]
+            out = []
+            for i in range(self.rows):
+                left = f.spread(f.load("float", f.at(column, i * self.a_row)))
+                for j in range(self.vectors):
+                    out.append(self._step(f, left, right[j], acc[i * self.vectors + j]))
+            return out
+
+        return f.loop(steps, [(f.floats, first) for first in start], body, rolled=True)
+
+    def _step(self, f: Function, a: str, b: str, c: str) -> str:
+        if not self.pairs:
+            return f.multiply_add(a, b, c)
+        f.declarations.add(f"declare {DOT}(<16 x float>, <32 x bfloat>, <32 x bfloat>)")
+        left, right = (f.op(f"bitcast <16 x float> {x} to <32 x bfloat>") for x in (a, b))
+        return f.op(f"call {DOT}(<16 x float> {c}, <32 x bfloat> {left}, <32 x bfloat> {right})")
+
+    def stored(self, c_row: int, start: str) -> Function:
+        """``(a, b, c, scale, steps)``: writes the tile to ``c``, the rows ``c_row`` apart.
+
+        Args:
+            c_row: elements from one row of ``c`` to the next.
+            start: ``zero``; ``add`` to what ``c`` has; ``scale`` to what it has times ``scale[row]``.
+        """
+        f = Function(self.lanes, "ptr noalias %a, ptr noalias %b, ptr noalias %c, ptr noalias %scale, i64 %steps")
+
+        def held(i: int, j: int) -> str:
+            return f.load(f.floats, f.at("%c", i * c_row + j * self.lanes))
+
+        scales = [f.spread(f.load("float", f.at("%scale", i))) for i in range(self.rows)] if start == "scale" else []
+        if start == "zero":
+            begin = ["zeroinitializer"] * len(self.cells)
+        elif start == "add":
+            begin = [held(i, j) for i, j in self.cells]
+        else:
+            begin = [f.op(f"fmul {f.floats} {held(i, j)}, {scales[i]}") for i, j in self.cells]
+        total = self.sums(f, "%a", "%b", "%steps", begin)
+        for (i, j), value in zip(self.cells, total, strict=True):
+            f.store(f.floats, value, f.at("%c", i * c_row + j * self.lanes))
+        return f

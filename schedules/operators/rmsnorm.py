@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from schedules.block_scaled import padded
 from schedules.dtypes import NUMPY, SHORT, TOLERANCE
 from schedules.operator import Arrays, Operator, Tolerance, fill
 
@@ -95,7 +96,9 @@ class RmsNorm(Operator):
                     yield from (cls(*shape, dtype, residual, weight, eps) for eps in (1e-6, 1e-5))
 
 
-def normalised(x: Any, res: Any, g: Any, eps: float, square: str = "Q") -> tuple[Any, Callable[..., Any]]:
+def normalised(
+    x: Any, res: Any, g: Any, eps: float, square: str = "Q", group: int = 1
+) -> tuple[Any, Callable[..., Any]]:
     """TE stage ``F``, ``x + res`` in float32, and by way of ``square`` what an element of it is normalised to.
 
     Args:
@@ -104,6 +107,7 @@ def normalised(x: Any, res: Any, g: Any, eps: float, square: str = "Q") -> tuple
         g: gain of each column, or None.
         eps: added to the mean square.
         square: name of the stage that sums squares.
+        group: ``F`` is padded with zeros to whole groups of so many columns.
     """
     from tvm import te, tirx
 
@@ -113,14 +117,18 @@ def normalised(x: Any, res: Any, g: Any, eps: float, square: str = "Q") -> tuple
         value = x[i, j].astype("float32")
         return value if res is None else value + res[i, j].astype("float32")
 
-    f = te.compute(x.shape, added, name="F")
+    f = padded((tokens, dim), group, added, "F")
     k = te.reduce_axis((0, dim), "k")
     q = te.compute((tokens,), lambda i: te.sum(f[i, k] * f[i, k], axis=k), name=square)
     mean, least = tirx.const(1.0 / dim, "float32"), tirx.const(eps, "float32")
 
+    def gain(j: Any) -> Any:
+        value = g[j].astype("float32")
+        return value if dim % group == 0 else tirx.if_then_else(j < dim, value, tirx.const(0.0, "float32"))
+
     def normal(i: Any, j: Any) -> Any:
         value = f[i, j] * tirx.rsqrt(q[i] * mean + least)
-        return value if g is None else value * g[j].astype("float32")
+        return value if g is None else value * gain(j)
 
     return f, normal
 

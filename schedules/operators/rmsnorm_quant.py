@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from schedules.block_scaled import BLOCK, MX_GROUP, padded
+from schedules.block_scaled import BLOCK, MX_GROUP
 from schedules.dtypes import NUMPY, SHORT, TOLERANCE
 from schedules.operator import Arrays, Operator, Tolerance, fill
 from schedules.operators.rmsnorm import normalised, reference_norm
@@ -24,7 +24,7 @@ class RmsNormQuant(Operator):
 
     ``rmsnorm`` and ``act_quant`` in one kernel, as vLLM's ``rms_norm_per_block_quant``, in float32 until codes are
     made: ``y`` is not rounded before. Outputs ``Q``, ``SQ`` and, with ``residual``, ``H`` (``h`` rounded to ``dtype``).
-    Stages: ``F`` is ``h`` in float32, ``SS`` the sum of squares, ``N`` is ``y``, padded with zeros to whole groups,
+    Stages: ``F`` is ``h`` in float32, padded with zeros to whole groups, ``SS`` the sum of squares, ``N`` is ``y``,
     ``M`` maxima.
 
     Attributes:
@@ -53,8 +53,8 @@ class RmsNormQuant(Operator):
         shape = (self.tokens, self.dim)
         x, res = (te.placeholder(shape, self.dtype, name) for name in ("X", "R"))
         g = te.placeholder((self.dim,), self.dtype, "G")
-        f, normal = normalised(x, res if self.residual else None, g, self.eps, "SS")
-        outputs = [*quantised(padded(shape, self.group, normal, "N"), self.dim, self.group, self.scale)]
+        f, normal = normalised(x, res if self.residual else None, g, self.eps, "SS", self.group)
+        outputs = [*quantised(te.compute(f.shape, normal, name="N"), self.dim, self.group, self.scale)]
         if self.residual:
             outputs.append(te.compute(shape, lambda i, j: f[i, j].astype(self.dtype), name="H"))
         return te.create_prim_func([x, *[res] * self.residual, g, *outputs])

@@ -55,6 +55,14 @@ def test_decode_ue8m0() -> None:
     np.testing.assert_array_equal(values, codes.view(ml_dtypes.float8_e8m0fnu).astype(np.float32))
 
 
+def test_encode_ue8m0_rounds_up() -> None:
+    powers = np.exp2(np.arange(-126, 127, dtype=np.float32))
+    x = np.concatenate([powers, np.nextafter(powers, np.float32(np.inf)), np.float32(1.5) * powers])
+    codes = run(lambda b, i: low_bit.encode_ue8m0(b[i]), x, "uint8", x.size)
+    exponents = np.arange(1, 254)
+    np.testing.assert_array_equal(codes, np.concatenate([exponents, exponents + 1, exponents + 1]))
+
+
 @pytest.mark.parametrize(
     ("form", "dtype", "largest"), [(low_bit.E4M3, E4M3, 448.0), (low_bit.E2M1, E2M1, 6.0)], ids=["e4m3", "e2m1"]
 )

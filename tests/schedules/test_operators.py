@@ -196,6 +196,55 @@ def test_topk_of_ties_zeros_and_infinities() -> None:
     assert out.numpy().tolist() == op.reference([x])[0].tolist() == expected
 
 
+def built(op: Operator, arrays: Arrays) -> Arrays:
+    """What the unscheduled program makes of inputs, from poisoned outputs."""
+    import tvm
+
+    outputs = [np.full(r.shape, 0x5A, np.uint8).astype(r.dtype) for r in reference_of(op)]
+    tensors = [tvm.runtime.tensor(array) for array in (*arrays, *outputs)]
+    tvm.compile(op.prim_func(), {"kind": "llvm"})["main"](*tensors)
+    return [tensor.numpy() for tensor in tensors[-len(outputs) :]]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_rows_of_an_expert_that_are_not_in_use_may_hold_anything(dtype: str) -> None:
+    params = {"groups": 3, "rows": 4, "n": 5, "k": 128, "expected": 2, "dtype": dtype}
+    op = make_operator("grouped_linear_masked", params)
+    arrays = [array.copy() for array in inputs_of(op)]
+    counts = arrays[1 if dtype == "bfloat16" else 2]
+    counts[:] = [0, 3, 4]
+    for group, count in enumerate(counts):
+        # The scales of fp8 are what is read as it is; its own NaN decodes to a number.
+        arrays[0 if dtype == "bfloat16" else 1][group, count:] = np.nan
+    found = built(op, arrays)
+    assert mismatch(found, op.reference(arrays), op.tolerances) is None
+    rows = np.abs(found[0].astype(np.float32)).max(axis=2)
+    assert (rows > 0).tolist() == [[False] * 4, [True] * 3 + [False], [True] * 4]
+
+
+def test_scales_of_powers_of_two_hold_every_value() -> None:
+    op = make_operator("act_quant", {"tokens": 4, "dim": 32, "group": 32, "dtype": "float32", "scale": "ue8m0"})
+    x = np.zeros((4, 32), np.float32)
+    # Nothing, 448 at a scale of 1, a little more, and 1: 1 / 448 is above 2^-9.
+    x[1, 3], x[2, 3], x[3, 3] = 448, np.nextafter(np.float32(448), np.float32(500)), -1
+    for codes, scales in (built(op, [x]), op.reference([x])):
+        assert scales[:, 0].tolist() == [127 - 22, 127, 128, 127 - 8]
+        assert codes[:, 3].astype(np.float32).tolist() == [0, 448, 224, -256]
+
+
+def test_latent_attention_sees_no_key_after_its_own() -> None:
+    params = {"batch": 2, "queries": 2, "keys": 5, "heads": 1, "dim": 4, "value_dim": 2, "dtype": "float32"}
+    op = make_operator("mla_decode", params)
+    arrays = [array.copy() for array in inputs_of(op)]
+    arrays[0][:], arrays[2][:] = 0, [5, 3]
+    arrays[1][1, 3:] = 1e30
+    # Queries of zeros weigh all that they see alike.
+    kv = arrays[1][..., :2]
+    expected = [[kv[0, :4].mean(0), kv[0].mean(0)], [kv[1, :2].mean(0), kv[1, :3].mean(0)]]
+    for (found,) in (built(op, arrays), op.reference(arrays)):
+        np.testing.assert_allclose(found[:, :, 0], expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("sink", [False, True])
 def test_sparse_mqa_of_no_rows_and_one(sink: bool) -> None:
     import tvm
@@ -247,6 +296,13 @@ def test_unknown_operator_and_bad_parameters_are_input_errors() -> None:
         ("compress", {"tokens": 4, "ratio": 4, "dim": 8, "rotary": 10}),
         ("compress", {"tokens": 4, "ratio": 4, "dim": 12, "rotary": 4, "hadamard": True}),
         ("grouped_linear", {"rows": 1, "groups": 1, "n": 1, "k": 33, "block": 1, "dtype": "float4_e2m1fn"}),
+        ("grouped_linear_masked", {"rows": 1, "groups": 1, "n": 1, "k": 32, "expected": 2}),
+        ("linear_fp4", {"m": 1, "n": 1, "k": 33}),
+        ("linear_fp4", {"m": 1, "n": 1, "k": 64, "group": 64}),
+        ("mqa_logits", {"tokens": 1, "keys": 1, "heads": 1, "dim": 33, "dtype": "float4_e2m1fn"}),
+        ("mla_decode", {"batch": 1, "queries": 3, "keys": 2, "heads": 1, "dim": 8, "value_dim": 8}),
+        ("mha_prefill", {"batch": 1, "queries": 3, "keys": 2, "heads": 1, "dim": 8, "value_dim": 8}),
+        ("inverse_rope_quant", {"tokens": 1, "heads": 1, "dim": 8, "rotary": 10}),
     ]
     for name, params in bad:
         with pytest.raises(InputError):

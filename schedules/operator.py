@@ -92,9 +92,12 @@ class Operator(ABC):
         """One tolerance per output."""
 
     @property
-    @abstractmethod
     def arithmetic(self) -> str:
-        """The type whose peak bounds it: a key of ``Peaks.flops`` (``float32``, ``bfloat16``, ``int8``)."""
+        """The type whose peak bounds it: a key of ``Peaks.flops`` (``float32``, ``bfloat16``, ``int8``).
+
+        Float32 unless an operator multiplies matrices of another type.
+        """
+        return "float32"
 
     @property
     @abstractmethod

@@ -63,10 +63,6 @@ class ActQuant(Operator):
         return tolerances(self.tokens * self.dim, self.scale)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.dim} {SHORT[self.dtype]}->fp8 1x{self.group}{' ue8m0' * (self.scale == 'ue8m0')}"
 

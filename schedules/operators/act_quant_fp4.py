@@ -95,10 +95,6 @@ class ActQuantFp4(Operator):
         return (code_tolerance(self.tokens * self.dim // 2), Tolerance(0.0, 0.0))
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.dim} {SHORT[self.dtype]}->fp4 1x{self.group}"
 

@@ -55,10 +55,6 @@ class Add(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.size} {SHORT[self.dtype]}"
 

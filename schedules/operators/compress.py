@@ -173,10 +173,6 @@ class Compress(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         more = ", overlapping" * self.overlap + ", hadamard" * self.hadamard
         return f"{self.entries} of {self.ratio} rows x{self.dim} {SHORT[self.dtype]}, last {self.rotary} turned{more}"

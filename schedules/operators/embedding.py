@@ -65,10 +65,6 @@ class Embedding(Operator):
         return (Tolerance(0.0, 0.0),)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens} of {self.vocab}x{self.dim} {SHORT[self.dtype]}"
 

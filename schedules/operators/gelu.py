@@ -67,10 +67,6 @@ class Gelu(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.dim} {SHORT[self.dtype]}"
 

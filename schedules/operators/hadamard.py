@@ -71,10 +71,6 @@ class Hadamard(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.dim} {SHORT[self.dtype]}"
 

@@ -70,10 +70,6 @@ class HcHead(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.hc}x{self.dim} {SHORT[self.dtype]}"
 

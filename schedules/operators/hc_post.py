@@ -76,10 +76,6 @@ class HcPost(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.hc}x{self.dim} {SHORT[self.dtype]}"
 

@@ -93,10 +93,6 @@ class HcPre(Operator):
         return (TOLERANCE[self.dtype], TOLERANCE["float32"], TOLERANCE["float32"])
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.hc}x{self.dim} {SHORT[self.dtype]}"
 

@@ -88,10 +88,6 @@ class InverseRopeQuant(Operator):
         return tolerances(self.tokens * self.heads * self.dim, self.scale)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         form = f"1x{self.group}{' ue8m0' * (self.scale == 'ue8m0')}"
         return f"{self.tokens}x{self.heads}x{self.dim} {SHORT[self.dtype]}->fp8 {form}, last {self.rotary}"

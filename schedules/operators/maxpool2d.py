@@ -95,10 +95,6 @@ class Pool2d(Operator):
         return (TOLERANCE[self.dtype] if self.kind == "avg" else Tolerance(0.0, 0.0),)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return (
             f"{self.batch}x{self.channels}x{self.height}x{self.width}, {self.kernel}x{self.kernel}/{self.stride} "

@@ -159,10 +159,6 @@ class MoeGate(Operator):
         return (Tolerance(0.0, 0.0), TOLERANCE["float32"])
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         groups = f", {self.topk_groups} of {self.groups} groups" if self.groups > 1 else ""
         return f"{self.tokens}x{self.experts} top {self.topk} {self.score}{groups}"

@@ -93,10 +93,6 @@ class MoeHashGate(Operator):
         return (Tolerance(0.0, 0.0), TOLERANCE["float32"])
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.experts} top {self.topk} {self.score} by id of {self.vocab}"
 

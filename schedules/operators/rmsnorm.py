@@ -71,10 +71,6 @@ class RmsNorm(Operator):
         return (TOLERANCE[self.dtype],) * (1 + self.residual)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.dim} {SHORT[self.dtype]}{' +res' * self.residual}{' no gain' * (not self.weight)}"
 

@@ -77,10 +77,6 @@ class RmsNormQuant(Operator):
         return (*tolerances(self.tokens * self.dim, self.scale), *[TOLERANCE[self.dtype]] * self.residual)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         form = f"1x{self.group}{' ue8m0' * (self.scale == 'ue8m0')}"
         return f"{self.tokens}x{self.dim} {SHORT[self.dtype]}->fp8 {form}{' +res' * self.residual}"

@@ -97,10 +97,6 @@ class Rope(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         direction = " inverse" * self.inverse
         return (

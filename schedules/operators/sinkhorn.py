@@ -112,10 +112,6 @@ class Sinkhorn(Operator):
         return (TOLERANCE["float32"],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.tokens}x{self.hc}x{self.hc} fp32, {self.iters} iterations"
 

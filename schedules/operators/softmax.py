@@ -63,10 +63,6 @@ class Softmax(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.rows}x{self.cols} {SHORT[self.dtype]}"
 

@@ -94,10 +94,6 @@ class SwiGlu(Operator):
         return (TOLERANCE[self.dtype],)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         clamp = f" clamp {self.limit:g}" if self.limit else ""
         # Scales of 128 columns in float32 are the usual ones.

@@ -106,10 +106,6 @@ class TopK(Operator):
         return (Tolerance(0.0, 0.0),)
 
     @property
-    def arithmetic(self) -> str:
-        return "float32"
-
-    @property
     def label(self) -> str:
         return f"{self.k} of {self.rows}x{self.cols} {SHORT[self.dtype]}"
 

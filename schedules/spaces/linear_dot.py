@@ -93,6 +93,8 @@ class LinearDot(LoopSpace):
             {"mr": 4, "nr": 4, "mb": min(m, 128), "nb": 4, "kb": 16, "rows_outer": 0},
             {"mr": 2, "nr": 8, "mb": min(m, 64), "nb": 1, "kb": 32, "rows_outer": 0},
         ]
+        if self.registers == 16:
+            wanted = [base | {"mr": mr, "nr": nr} for base in wanted[:2] for mr, nr in ((2, 4), (3, 3), (4, 2))]
         if m == 1:
             wanted = [
                 {"mr": 1, "nr": nr, "mb": 1, "nb": nb, "kb": kb, "rows_outer": 0}

@@ -86,7 +86,7 @@ class Panels(KnobSpace):
         return (
             # Enough sums to hide the latency of a product, few enough to stay in registers with what they need.
             mr * vectors >= min(4 * widest, 8)
-            and mr * vectors + vectors + spare <= self.registers
+            and mr * vectors + min(mr, vectors) + spare <= self.registers
             and config["unroll"] * f.steps * (mr * vectors + 2 * vectors) <= BODY
             and (p.group or block) % (config["unroll"] * f.depth) == 0
             and (tiles == 1 or tiles <= plan.height)

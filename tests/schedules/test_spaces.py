@@ -7,9 +7,7 @@ import json
 
 import numpy as np
 import pytest
-import tvm
 
-from schedules.compare import mismatch
 from schedules.operator import operators
 from schedules.operators.batched_linear import BatchedLinear
 from schedules.operators.grouped_linear import GroupedLinear
@@ -17,9 +15,10 @@ from schedules.operators.linear import Linear
 from schedules.operators.linear_fp8 import LinearFp8
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace, Space, spaces, spaces_for
-from schedules.workload import Workload, numpy_dtype
-from targets import Target, detect
+from schedules.workload import Workload
+from targets import detect
 from targets.errors import InputError
+from tests.schedules.running import wrong
 
 HOST = detect.host()
 # The same chip without what makes it fast: 128-bit vectors and no special instructions.
@@ -56,21 +55,6 @@ def cases() -> list:
 
 
 HAND_MADE = [case for case in cases() if case.values[0] not in ("default", "generic")]
-
-
-def wrong(workload: Workload, module: tvm.IRModule, target: Target) -> str | None:
-    """Build and run; what is wrong with the outputs."""
-    built = tvm.compile(module, target=target.to_tvm())
-    inputs = workload.inputs(np.random.default_rng(7))
-    arrays = [tvm.runtime.tensor(array) for array in inputs]
-    outputs = [
-        tvm.runtime.tensor(np.full(a.nbytes, 0xFF, np.uint8).view(numpy_dtype(a.dtype)).reshape(a.shape))
-        for a in workload.output_arguments
-    ]
-    built["main"](*arrays, *outputs)
-    expected = workload.reference(inputs)
-    assert expected is not None
-    return mismatch([output.numpy() for output in outputs], expected, workload.tolerances)
 
 
 @pytest.mark.parametrize("name, workload, target", HAND_MADE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import pkgutil
 from abc import ABC, ABCMeta, abstractmethod
@@ -14,6 +15,7 @@ import numpy as np
 
 from schedules import fastmath
 from schedules.schedule import Schedule
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import InputError
@@ -63,10 +65,14 @@ class Space(ABC):
             tvm.s_tir.ScheduleError: TVM refused a step.
         """
 
-    @classmethod
     @abstractmethod
-    def features(cls, schedule: Schedule) -> list[float]:
-        """What the cost model sees of a schedule: a fixed number of floats for this space, without lowering."""
+    def features(self, schedule: Schedule) -> dict[str, float]:
+        """What the cost model sees of a schedule, without lowering it: the same names, in the same order, for every
+        schedule of this space whatever the workload and the target; NaN where something is not known."""
+
+    def nearest(self, config: Mapping[str, Any]) -> Schedule | None:
+        """The schedule of this space that is most like one of another workload; None where there is no such thing."""
+        return None
 
     def schedule(self, config: Mapping[str, Any]) -> Schedule:
         """The schedule of this space with this configuration."""
@@ -99,7 +105,7 @@ class KnobSpace(Space):
 
     def sample(self, rng: np.random.Generator) -> Schedule | None:
         for _ in range(200):
-            config = {name: int(rng.choice(values)) for name, values in self.domain.items()}
+            config = {name: int(values[rng.integers(len(values))]) for name, values in self.domain.items()}
             if self.allows(config):
                 return self.schedule(config)
         return None
@@ -118,9 +124,22 @@ class KnobSpace(Space):
         return None
 
     def nearest(self, config: Mapping[str, int]) -> Schedule | None:
-        """The legal schedule whose knobs are each the closest value to ``config``; None if that is not allowed."""
-        snapped = {name: min(values, key=lambda v: abs(v - config[name])) for name, values in self.domain.items()}
-        return self.schedule(snapped) if self.allows(snapped) else None
+        """The legal schedule whose knobs are closest to ``config``, by ratio; each moves to one of two neighbours.
+
+        None where all of these combinations break a rule, or ``config`` lacks a knob.
+        """
+        if not set(self.domain) <= set(config):
+            return None
+        choices = []
+        for name, values in self.domain.items():
+            by_distance = sorted((abs(math.log2((1 + value) / (1 + config[name]))), value) for value in values)
+            choices.append([(distance, name, value) for distance, value in by_distance[:2]])
+        snapped = sorted(itertools.product(*choices), key=lambda choice: sum(distance for distance, *_ in choice))
+        for choice in snapped:
+            moved = {name: value for _, name, value in choice}
+            if self.allows(moved):
+                return self.schedule(moved)
+        return None
 
     def check(self, schedule: Schedule) -> dict[str, int]:
         """The configuration of a schedule of this space.
@@ -143,9 +162,18 @@ class KnobSpace(Space):
     def apply(self, schedule: Schedule) -> tvm.IRModule:
         return self.program(self.check(schedule))
 
-    @classmethod
-    def features(cls, schedule: Schedule) -> list[float]:
-        return [math.log2(1 + schedule.config[name]) for name in sorted(schedule.config)]
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        """How a configuration uses the chip, as far as that can be said without lowering it."""
+        return Traits()
+
+    def features(self, schedule: Schedule) -> dict[str, float]:
+        """Each knob, how often it fits into its largest value, and the traits."""
+        found: dict[str, float] = {}
+        for name, values in sorted(self.domain.items()):
+            value = schedule.config[name]
+            found[name] = math.log2(1 + value)
+            found[f"{name} of most"] = math.log2((1 + values[-1]) / (1 + value))
+        return found | self.traits(schedule.config).features(self.target)
 
 
 class LoopSpace(KnobSpace):

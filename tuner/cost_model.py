@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,53 +14,64 @@ import xgboost
 
 from schedules.schedule import Schedule
 from schedules.space import spaces
+from schedules.workload import Workload
 from targets import Target
-from tuning_db.records import Status
+from targets.errors import HeadstartError
+from tuner.features import VERSION, Context
+from tuning_db.find import find
+from tuning_db.records import Policy, Status
 from tuning_db.store import Store
 
 # log2 of how many times slower than the best counts as hopeless; failed trials are given this.
 HOPELESS = 4.0
 # Fewer rows than this teach nothing that chance would not.
 MINIMUM = 12
-# Trials of other workloads that a job reads when it starts; more would take longer than they are worth.
+# The latest trials of the database that are read; more would take longer than they are worth.
 NEWEST = 20_000
-_WIDTH = 12
 
+# Squared error rather than a ranking objective: docs/cost_model.md has the comparison.
 PARAMETERS = {
     "objective": "reg:squarederror",
     "max_depth": 6,
     "eta": 0.2,
     "min_child_weight": 1,
     "subsample": 0.9,
-    "nthread": 1,
+    "seed": 0,
     "verbosity": 0,
+    # Kernels are timed on the other cores.
+    "nthread": 1,
 }
+ROUNDS = 60
 
 
-def workload_features(params: Mapping[str, Any], flops: int, size: int) -> list[float]:
-    """What the model sees of a workload: log2 of its work, its bytes and its numeric parameters, by name, padded."""
-    numbers = [float(params[name]) for name in sorted(params) if isinstance(params[name], int | float)]
-    padded = (numbers + [0.0] * _WIDTH)[:_WIDTH]
-    return [math.log2(1 + abs(value)) for value in (flops, size, *padded)]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
-    """One trial as the model learns from it.
+    """One schedule that was tried, as the model learns from it.
 
     Attributes:
-        group: trials that can be compared: of one workload, timed in one way.
-        seconds: median; None where it failed.
+        context: the workload, the target and the policy.
+        toolchain: id; only trials of one context and one toolchain are compared.
+        seconds: the best median; None where it failed.
     """
 
-    group: str
-    features: Sequence[float]
+    context: Context
+    toolchain: str
     schedule: Schedule
     seconds: float | None
 
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What trials have in common that can be compared."""
+        return (*self.context.key, self.toolchain)
+
+    @cached_property
+    def row(self) -> np.ndarray | None:
+        """The features; None where the schedule is of a space or version that is no more."""
+        return self.context.row(self.schedule)
+
 
 class CostModel:
-    """Predicts log2 of a schedule's time over the best time known for its workload."""
+    """Predicts log2 of a schedule's time over the best time known for its workload, in any space."""
 
     def __init__(self) -> None:
         self._boosters: dict[str, xgboost.Booster] = {}
@@ -67,55 +79,151 @@ class CostModel:
 
     def fit(self, examples: Iterable[Example]) -> None:
         """Train anew on all examples; a space with too few of them gets no model."""
-        best: dict[str, float] = {}
-        rows: dict[str, list[Example]] = defaultdict(list)
-        for example in examples:
-            space = spaces().get(example.schedule.space)
-            # The knobs of another version mean something else; the default space has nothing to learn.
-            if space is not None and example.schedule.version == space.version and space.name != "default":
-                rows[example.schedule.space].append(example)
-                if example.seconds is not None:
-                    best[example.group] = min(example.seconds, best.get(example.group, math.inf))
-        self._boosters = {space: _train(space, part, best) for space, part in rows.items() if len(part) >= MINIMUM}
-        self._trained_on = {space: len(rows[space]) for space in self._boosters}
+        self.train(training_sets(examples))
 
-    def predict(self, features: Sequence[float], schedules: Sequence[Schedule]) -> np.ndarray | None:
-        """log2(time / best) of schedules of one space, lower is better; None where there is no model yet."""
+    def train(self, sets: Mapping[str, TrainingSet]) -> None:
+        """``fit`` to sets that were made before; nearly all of it is xgboost's, which lets other threads run."""
+        self._boosters = {space: _train(part) for space, part in sets.items()}
+        self._trained_on = {space: len(part.labels) for space, part in sets.items()}
+
+    @property
+    def spaces(self) -> dict[str, int]:
+        """The spaces it knows, with how many trials it learnt each from."""
+        return dict(self._trained_on)
+
+    def predict(self, context: Context, schedules: Sequence[Schedule]) -> np.ndarray | None:
+        """log2(time / best) of schedules of one space, lower is better; None where there is no model of it."""
         booster = self._boosters.get(schedules[0].space) if schedules else None
         if booster is None:
             return None
-        space = spaces()[schedules[0].space]
-        matrix = np.array([[*features, *space.features(schedule)] for schedule in schedules], dtype=np.float32)
-        return np.asarray(booster.inplace_predict(matrix))
+        rows = [context.row(schedule) for schedule in schedules]
+        return np.asarray(booster.inplace_predict(np.array(rows, dtype=np.float32), validate_features=False))
 
-    def save(self) -> dict[str, tuple[int, bytes]]:
-        """By space: how many trials it learnt from, and the model in xgboost's own UBJ."""
-        return {
-            space: (self._trained_on[space], bytes(booster.save_raw("ubj")))
-            for space, booster in self._boosters.items()
-        }
+    def save(self, store: Store, kind: str, metrics: Mapping[str, Any] | None = None) -> None:
+        """Keep the model of each space for a kind of target, in xgboost's own UBJ.
+
+        Args:
+            store: where to.
+            kind: of the targets it learnt from (``llvm``, ``cuda``, ...).
+            metrics: by space, how good it is on workloads it has not seen, see ``tuner.evaluate``.
+        """
+        for space, booster in self._boosters.items():
+            found = {"features": VERSION} | dict((metrics or {}).get(space, {}))
+            store.save_cost_model(space, kind, self._trained_on[space], found, bytes(booster.save_raw("ubj")))
+
+    @classmethod
+    def load(cls, store: Store, kind: str) -> CostModel:
+        """What was kept for a kind of target; models of other features or of another version of a space are left."""
+        model = cls()
+        for name, space in spaces().items():
+            kept = store.load_cost_model(name, kind)
+            if kept is None:
+                continue
+            booster = xgboost.Booster()
+            try:
+                booster.load_model(bytearray(kept["blob"]))
+            except xgboost.core.XGBoostError:
+                continue  # an old xgboost does not read the file of a new one
+            if booster.attr("stamp") == _stamp(space.version):
+                booster.set_param({"nthread": 1})
+                model._boosters[name], model._trained_on[name] = booster, kept["trained_on"]
+        return model
 
 
-def other_examples(store: Store, target: Target, without: set[str]) -> list[Example]:
-    """The newest trials of other workloads on this chip, under any policy and toolchain: they rank much alike."""
-    found = []
-    for row in store.training_rows(fingerprints={target.fingerprint}, newest=NEWEST):
-        if row["workload"] not in without:
-            group = row["workload"] + row["policy"] + row["toolchain"]
-            features = workload_features(row["params"], row["flops"], row["bytes"])
-            schedule = Schedule(row["space"], row["version"], row["config"])
-            seconds = row["median"] if row["status"] == Status.OK.value else None
-            found.append(Example(group, features, schedule, seconds))
-    return found
+@dataclass(frozen=True)
+class TrainingSet:
+    """What the model of one space learns from: a row of features and a label for each schedule.
+
+    Attributes:
+        names: of the features.
+        stamp: which features of which version of the space these are.
+        labels: log2 of the time over the best of the group, at most ``HOPELESS``.
+    """
+
+    names: list[str]
+    stamp: str
+    rows: np.ndarray
+    labels: np.ndarray
 
 
-def _train(space: str, examples: Sequence[Example], best: Mapping[str, float]) -> xgboost.Booster:
-    features = spaces()[space].features
-    matrix = np.array([[*e.features, *features(e.schedule)] for e in examples], dtype=np.float32)
+def training_sets(examples: Iterable[Example]) -> dict[str, TrainingSet]:
+    """By space, what a model of it is trained on; spaces with too few examples are left out."""
+    parts: dict[str, list[Example]] = defaultdict(list)
+    best: dict[tuple[str, ...], float] = {}
+    for example in examples:
+        # The default space has nothing to learn.
+        if example.schedule.space == "default" or example.row is None:
+            continue
+        parts[example.schedule.space].append(example)
+        if example.seconds is not None:
+            # Over all spaces, so that what is predicted for one can be compared with what is for another.
+            best[example.group] = min(example.seconds, best.get(example.group, math.inf))
+    return {space: _training_set(part, best) for space, part in sorted(parts.items()) if len(part) >= MINIMUM}
+
+
+def _training_set(examples: Sequence[Example], best: Mapping[tuple[str, ...], float]) -> TrainingSet:
+    first = examples[0]
     labels = [
         min(math.log2(e.seconds / best[e.group]), HOPELESS) if e.seconds is not None else HOPELESS for e in examples
     ]
+    return TrainingSet(
+        first.context.names(first.schedule),
+        _stamp(first.schedule.version),
+        np.array([e.row for e in examples], dtype=np.float32),
+        np.array(labels, dtype=np.float32),
+    )
+
+
+def _train(part: TrainingSet) -> xgboost.Booster:
     # Errors near the best matter; whether a bad schedule is 8 or 12 times slower does not.
-    weights = [2.0**-label for label in labels]
-    data = xgboost.DMatrix(matrix, label=np.array(labels, dtype=np.float32), weight=np.array(weights))
-    return xgboost.train(PARAMETERS, data, num_boost_round=60)
+    weights = 2.0**-part.labels
+    data = xgboost.DMatrix(part.rows, label=part.labels, weight=weights, feature_names=part.names, nthread=1)
+    booster = xgboost.train(PARAMETERS, data, num_boost_round=ROUNDS)
+    booster.set_attr(stamp=part.stamp)
+    return booster
+
+
+def _stamp(version: int) -> str:
+    """Which features of which version of a space a model was trained on."""
+    return f"features {VERSION}, space {version}"
+
+
+def all_examples(store: Store, kind: str, without: set[str] | None = None) -> list[Example]:
+    """The newest trials of all workloads on all chips of a kind, under any policy and toolchain, each schedule once.
+
+    Args:
+        store: where to look.
+        kind: of target (``llvm``, ``cuda``, ...).
+        without: ids of workloads to leave out.
+    """
+    targets = {row["fingerprint"]: Target.from_spec(row["spec"]) for row in store.targets()}
+    contexts: dict[tuple[str, str, str], Context | None] = {}
+    found: dict[tuple[Any, ...], Example] = {}
+    for row in store.training_rows(kind=kind, newest=NEWEST):
+        if row["space"] == "default" or row["workload"] in (without or ()):
+            continue
+        where = (row["workload"], row["target"], row["policy"])
+        if where not in contexts:
+            contexts[where] = _context(store, row, targets[row["target"]])
+        context = contexts[where]
+        if context is None:
+            continue
+        seconds = row["median"] if row["status"] == Status.OK.value else None
+        before = found.get(key := (*where, row["toolchain"], row["schedule"]))
+        if before is None:
+            schedule = Schedule(row["space"], row["version"], row["config"])
+            found[key] = Example(context, row["toolchain"], schedule, seconds)
+        elif seconds is not None and seconds < (before.seconds or math.inf):
+            # Timed again. What disturbs a machine only ever makes it slower.
+            found[key] = replace(before, seconds=seconds)
+    return list(found.values())
+
+
+def _context(store: Store, row: Mapping[str, Any], target: Target) -> Context | None:
+    """The context of a trial; None where its workload cannot be made any more."""
+    policy = find(store, row["policy"])[1]
+    try:
+        workload = Workload.load(row["operator"], row["params"])
+    except HeadstartError:
+        return None
+    return Context(workload, target, Policy(policy["cache"], policy["threads"], policy["clock"]))

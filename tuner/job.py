@@ -15,9 +15,11 @@ import numpy as np
 from schedules.schedule import Schedule
 from targets.errors import HeadstartError, one_line
 from targets.host import Host
-from tuner.cost_model import CostModel, Example, other_examples
+from tuner.cost_model import CostModel, Example, all_examples
+from tuner.evaluate import hold_out, metrics
 from tuner.executor import LocalExecutor, Outcome, Session
-from tuner.propose import opening, propose
+from tuner.learner import Learner
+from tuner.propose import EVERYTHING, Strategy, opening, propose
 from tuner.sequential import beats
 from tuner.task import DEFAULT, Task
 from tuning_db.records import Status, Trial
@@ -30,22 +32,25 @@ FIRST = 4
 CHEAP_S = 0.1
 # New trials after which the cost model learns again.
 RELEARN = 16
+# Trials up to which a job ends with finding out how good its model is; with more, nobody would want to wait.
+WORTH_HOLDING_OUT = 3000
 
 
 @dataclass
 class Budget:
-    """When to stop: after ``seconds``, or ``trials`` of every task, whichever is first; None is no limit."""
+    """When to stop: after ``seconds`` or ``trials`` of every task, whichever is first; None is no limit."""
 
     seconds: float | None = None
     trials: int | None = None
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.start = time.monotonic()
+        self.start = self.clock()
 
     @property
     def spent(self) -> float:
         """Seconds since the job began."""
-        return time.monotonic() - self.start
+        return self.clock() - self.start
 
     def over(self) -> bool:
         """Whether the time is up."""
@@ -75,6 +80,8 @@ class Job:
         tasks: all for the executor's target and policy.
         listener: called after each trial.
         seed: of every random choice.
+        strategy: what guides the search.
+        learner: trains the cost model; by default one that starts from what the database keeps of earlier jobs.
     """
 
     def __init__(
@@ -86,15 +93,19 @@ class Job:
         *,
         listener: Callable[[Event], None] = lambda event: None,
         seed: int | None = None,
+        strategy: Strategy = EVERYTHING,
+        learner: Learner | None = None,
     ) -> None:
         self.store, self.executor, self.tasks, self.budget = store, executor, tasks, budget
         self.listener = listener
         self.rng = np.random.default_rng(seed)
-        self.model = CostModel()
+        self.strategy = strategy
+        self.learner = learner or Learner(CostModel.load(store, executor.target.kind))
         self.id = ""
         self.failures: dict[str, str] = {}
         self.interrupted = False
         self._visits: Counter[str] = Counter()
+        self._waiting: dict[str, list[Schedule]] = {}
         self._others: list[Example] = []
         self._unlearned = 0
         self._loaded: tuple[Task, Session] | None = None
@@ -127,8 +138,10 @@ class Job:
         }
 
     def _run(self) -> None:
-        self._others = other_examples(self.store, self.executor.target, {t.workload.id for t in self.tasks})
+        self._others = all_examples(self.store, self.executor.target.kind, {t.workload.id for t in self.tasks})
         self._learn()
+        if not self.learner.model.spaces:
+            self.learner.wait()  # a moment, for better first trials; a model from earlier jobs is as good to begin with
         while not self.budget.over():
             task = self._next()
             if task is None:
@@ -153,11 +166,11 @@ class Job:
         return max(able, key=lambda t: t.gain / t.trial_s) if able else None
 
     def _visit(self, task: Task) -> None:
-        start, before = time.monotonic(), task.tried
+        start, before = self.budget.clock(), task.tried
         try:
             self._trials(task)
         finally:
-            task.trial_s = (time.monotonic() - start) / max(1, task.tried - before)
+            task.trial_s = (self.budget.clock() - start) / max(1, task.tried - before)
 
     def _trials(self, task: Task) -> None:
         schedules = self._schedules(task)
@@ -184,17 +197,23 @@ class Job:
         """What to try on this visit."""
         count, visits = self.budget.left_for(task), self._visits[task.workload.id]
         self._visits[task.workload.id] += 1
-        schedules = []
         if visits == 0:
-            schedules = opening(task, self._siblings(task))[:count]
+            known = self.strategy.known
+            everyone = [*self._others, *(e for t in self.tasks if t is not task for e in t.examples)] if known else []
+            first = opening(task, self.learner.model, everyone, self.rng) if known else [DEFAULT]
+            self._waiting[task.workload.id] = [s for s in first if s.id not in task.seconds]
+        waiting = self._waiting[task.workload.id]
+        # Whatever is known to be good comes before what is drawn, on later visits too.
+        schedules = [waiting.pop(0) for _ in range(min(count, len(waiting)))]
+        if visits == 0:
             # The first visit is short, so that a model's every workload has a champion soon.
             count = min(count, FIRST)
         elif visits == 1 and task.champion != DEFAULT and (task.default_s or 1.0) < CHEAP_S:
             # What the speed-up is over deserves a second look.
-            schedules = [DEFAULT]
+            schedules = [DEFAULT, *schedules]
         if len(schedules) < count:
-            proposed = propose(task, self.model, count - len(schedules), self.rng)
-            if visits > 0 and not proposed:
+            proposed = propose(task, self.learner.model, count - len(schedules), self.rng, self.strategy)
+            if visits > 0 and not proposed and not schedules:
                 task.exhausted = True
                 return []
             schedules += proposed
@@ -252,23 +271,23 @@ class Job:
         task.note(schedule, outcome.status, outcome.median)
         self._unlearned += 1
 
-    def _siblings(self, task: Task) -> list[Schedule]:
-        """Champions of the same operator, the most alike first."""
-        others = [t for t in self.tasks if t.workload.operator == task.workload.operator and t is not task]
-        others = [t for t in others if t.champion is not None and t.champion != DEFAULT]
-        others.sort(key=lambda t: float(np.abs(np.subtract(t.features, task.features)).sum()))
-        return [t.champion for t in others[:3] if t.champion is not None]
-
     def _learn(self) -> None:
-        self.model.fit(self._others + [example for task in self.tasks for example in task.examples])
-        self._unlearned = 0
+        """Train on everything known by now; not while the last training goes on."""
+        if self.learner.learn(self._examples()):
+            self._unlearned = 0
+
+    def _examples(self) -> list[Example]:
+        return self._others + [example for task in self.tasks for example in task.examples]
 
     def _save_model(self) -> None:
         """Keep what was learnt, for whoever has no trials of their own."""
+        self.learner.wait()
         if self._unlearned:
             self._learn()
-        for space, (trained_on, blob) in self.model.save().items():
-            self.store.save_cost_model(space, self.executor.target.kind, trained_on, {}, blob)
+            self.learner.wait()
+        examples = self._examples()
+        held = hold_out(examples, folds=3) if len(examples) <= WORTH_HOLDING_OUT and not self.interrupted else []
+        self.learner.model.save(self.store, self.executor.target.kind, metrics(held))
 
 
 def _above_floor(task: Task, outcome: Outcome) -> Outcome:

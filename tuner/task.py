@@ -10,7 +10,8 @@ from schedules.space import Space, spaces_for
 from schedules.workload import Workload
 from targets import Target
 from targets.roofline import bound, floor_seconds
-from tuner.cost_model import Example, workload_features
+from tuner.cost_model import Example
+from tuner.features import Context
 from tuner.frontend.stored import store_workload
 from tuning_db.records import Key, Policy, Status, Toolchain
 from tuning_db.store import Store
@@ -56,7 +57,7 @@ class Task:
         found.pop("default", None)
         # The generic space is for what no space was made for.
         self.spaces = {name: s for name, s in found.items() if name != "generic"} or found
-        self.features = workload_features(self.workload.params, self.workload.flops, self.workload.bytes)
+        self.context = Context(self.workload, self.target, self.policy)
         self.look_up_floor()
 
     def look_up_floor(self) -> None:
@@ -69,7 +70,7 @@ class Task:
         good = median if status is Status.OK else None
         if schedule.id not in self.seconds:
             self.seconds[schedule.id] = good
-            self.examples.append(Example(self.workload.id, self.features, schedule, good))
+            self.examples.append(Example(self.context, self.key.toolchain, schedule, good))
             self.idle += 1
         elif good is not None:
             # Timed again. What disturbs a machine only ever makes it slower: the best median is nearest the truth.

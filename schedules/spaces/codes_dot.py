@@ -14,6 +14,7 @@ from schedules.operators.grouped_linear import GroupedLinear
 from schedules.operators.linear_fp8 import LinearFp8
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace, divisors
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 
@@ -72,6 +73,18 @@ class CodesDot(KnobSpace):
         )
         found = [self.nearest(config) for config in wanted]
         return list(dict.fromkeys(schedule for schedule in found if schedule is not None))
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        mr, nr, columns = config["mr"], config["nr"], config["nr"] * config["nb"]
+        depth = self.op.k // 2 if self.packed else self.op.k
+        return Traits(
+            tasks=self.rows * self.op.n / (self.block * columns),
+            # Every tile of columns reads all the activations, as bfloat16.
+            inner=mr * self.op.k * 2 + nr * depth,
+            task=self.block * self.op.k * 2 + columns * depth,
+            registers=(mr * nr, 32),
+            loads=(mr + nr) / (mr * nr),
+        )
 
     def program(self, config: Mapping[str, int]) -> "tvm.IRModule":
         import tvm

@@ -50,9 +50,8 @@ class Default(Space):
     def mutate(self, schedule: Schedule, rng: np.random.Generator) -> Schedule | None:
         return None
 
-    @classmethod
-    def features(cls, schedule: Schedule) -> list[float]:
-        return []
+    def features(self, schedule: Schedule) -> dict[str, float]:
+        return {}
 
     def apply(self, schedule: Schedule) -> tvm.IRModule:
         from tvm.s_tir import Schedule as TirSchedule

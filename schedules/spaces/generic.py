@@ -159,8 +159,7 @@ class Generic(Space):
             raise InputError(f"schedule {schedule.id} is not a trace of space {self.name} v{self.version}")
         return _finish(replay_schedule(self.workload.prim_func, schedule.config["trace"])).mod
 
-    @classmethod
-    def features(cls, schedule: Schedule) -> list[float]:
+    def features(self, schedule: Schedule) -> dict[str, float]:
         instructions, decisions = schedule.config["trace"]
         chosen = dict(map(tuple, decisions))
         tiles, locations = [], []
@@ -176,13 +175,13 @@ class Generic(Space):
             elif kind == "Annotate" and attributes[0] in marks:
                 marks[attributes[0]] = drawn.get(inputs[1], inputs[1])
         counts = Counter(instruction[0] for instruction in instructions)
-        return [
-            *(math.log2(tile) for tile in _padded(tiles, TILES, 1)),
-            *(float(location) for location in _padded(locations, LOCATIONS, -3)),
-            *(math.log2(1 + value) for value in marks.values()),
-            *(float(counts[kind]) for kind in COUNTED),
-            float(len(instructions)),
-        ]
+        return {
+            **{f"tile {at}": math.log2(tile) for at, tile in enumerate(_padded(tiles, TILES, 1))},
+            **{f"location {at}": float(where) for at, where in enumerate(_padded(locations, LOCATIONS, -3))},
+            **{name: math.log2(1 + value) for name, value in marks.items()},
+            **{kind: float(counts[kind]) for kind in COUNTED},
+            "instructions": float(len(instructions)),
+        }
 
     def _legal(self, trace: Any) -> Schedule | None:
         """The schedule of a trace as TVM replays it, which mends tiles that do not divide.

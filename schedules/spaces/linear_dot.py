@@ -8,6 +8,7 @@ mixtures of experts are the same with other weights for each batch or block of r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +17,7 @@ from schedules.operators.grouped_linear import GroupedLinear
 from schedules.operators.linear import Linear
 from schedules.schedule import Schedule
 from schedules.space import LoopSpace, divisors
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 
@@ -102,6 +104,20 @@ class LinearDot(LoopSpace):
             ]
         found = [self.nearest(config) for config in wanted]
         return list(dict.fromkeys(schedule for schedule in found if schedule is not None))
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        mr, nr, mb, nb = (config[name] for name in ("mr", "nr", "mb", "nb"))
+        outputs, size = self.workload.output_arguments[0], self.workload.input_arguments[0]
+        width = size.nbytes // math.prod(size.shape)
+        depth = config["kb"] * (self.k // self.steps)
+        return Traits(
+            tasks=math.prod(outputs.shape) / (mb * nb * nr),
+            # A block of k of the columns at work, and of all rows of the task, which the next columns read again.
+            inner=(mb + nr) * depth * width,
+            task=(mb + nb * nr) * self.k * width + mb * nb * nr * self.lanes * 4,
+            registers=(mr * nr + min(mr, nr) + 1, self.registers),
+            loads=(mr + nr) / (mr * nr),
+        )
 
     def transform(self, sch: TirSchedule, config: Mapping[str, int]) -> None:
         from schedules import intrinsics

@@ -16,7 +16,8 @@ from schedules.panel_product import Product, product_of
 from schedules.panel_program import Plan, program
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
-from schedules.workload import Workload
+from schedules.traits import Traits
+from schedules.workload import Workload, numpy_dtype
 from targets import Target
 
 if TYPE_CHECKING:
@@ -132,6 +133,20 @@ class Panels(KnobSpace):
         fetch, rows_outer = bool(config["fetch"]), bool(config["rows_outer"])
         sizes = {name: config[name] for name in ("mr", "vectors", "tiles", "panels", "block", "unroll", "split")}
         return Plan(self.product, self.format, **sizes, fetch=fetch, rows_outer=rows_outer)
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        p, f, plan = self.product, self.format, self.plan(config)
+        rows, columns = min(plan.tiles, plan.height) * plan.mr, min(plan.panels, plan.width) * plan.columns
+        width = p.width / p.k * numpy_dtype(p.stored).itemsize
+        tasks = -(-plan.height // plan.tiles) * -(-plan.width // plan.panels) * plan.split * p.groups
+        return Traits(
+            tasks=tasks,
+            # A panel's block of k, and that of all rows of the task, which the next panel reads again.
+            inner=plan.block * (rows * 4 + plan.columns * width),
+            task=p.k / plan.split * (rows * 4 + columns * width) + rows * columns * 4,
+            registers=(plan.mr * plan.vectors + plan.vectors + (1 if f.depth == 1 else 2), self.registers),
+            loads=(plan.mr + plan.vectors) / (plan.mr * plan.vectors),
+        )
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
         return program(self.plan(config))

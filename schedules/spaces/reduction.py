@@ -16,6 +16,7 @@ from schedules.axes import Axis, axes, child_blocks, has_calls, is_plain, stride
 from schedules.operators.grouped_linear import GroupedLinear
 from schedules.schedule import Schedule
 from schedules.space import LoopSpace, divisors
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 
@@ -71,6 +72,10 @@ class Reduction(LoopSpace):
         ]
         found = [self.nearest(config) for config in wanted]
         return list(dict.fromkeys(schedule for schedule in found if schedule is not None))
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        row = self.workload.bytes / self.rows
+        return Traits(tasks=self.rows / config["rows"], inner=row, task=row * config["rows"])
 
     def transform(self, sch: TirSchedule, config: Mapping[str, int]) -> None:
         lanes = self.target.lanes

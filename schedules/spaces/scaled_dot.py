@@ -6,6 +6,7 @@ activations, which every column uses again, are decoded once into float32 before
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,7 @@ from schedules.operators.grouped_linear import GroupedLinear
 from schedules.operators.linear_fp8 import LinearFp8
 from schedules.schedule import Schedule
 from schedules.space import LoopSpace, divisors
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 
@@ -85,6 +87,20 @@ class ScaledDot(LoopSpace):
         )
         found = [self.nearest(config) for config in wanted]
         return list(dict.fromkeys(schedule for schedule in found if schedule is not None))
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        mr, nr, columns = config["mr"], config["nr"], config["nr"] * config["nb"]
+        op = self.workload.instance
+        assert isinstance(op, LinearFp8 | GroupedLinear)
+        depth = op.k // 2 if self.packed else op.k
+        return Traits(
+            tasks=math.prod(self.workload.output_arguments[0].shape) / (self.rows * columns),
+            # Every tile of columns reads all the activations, as float32.
+            inner=mr * op.k * 4 + nr * depth,
+            task=self.rows * op.k * 4 + columns * depth,
+            registers=(mr * nr + nr + 3, self.registers),
+            loads=(mr + nr) / (mr * nr),
+        )
 
     def transform(self, sch: TirSchedule, config: Mapping[str, int]) -> None:
         from schedules import intrinsics

@@ -74,7 +74,7 @@ def test_one_schedule_only() -> None:
     (only,) = space.seeds()
     rng = np.random.default_rng(0)
     assert only.config == {} and space.sample(rng) is None and space.mutate(only, rng) is None
-    assert space.features(only) == []
+    assert space.features(only) == {}
     for other in (Schedule("default", 1, {"x": 1}), Schedule("default", 2, {}), Schedule("generic", 1, {})):
         with pytest.raises(InputError):
             space.apply(other)

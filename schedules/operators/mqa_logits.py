@@ -95,7 +95,7 @@ class MqaLogits(Operator):
 
     @property
     def arithmetic(self) -> str:
-        return "bfloat16" if self.dtype == "bfloat16" else "float8_e4m3fn"
+        return self.dtype
 
     @property
     def label(self) -> str:

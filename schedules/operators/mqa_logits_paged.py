@@ -137,7 +137,7 @@ class MqaLogitsPaged(Operator):
 
     @property
     def arithmetic(self) -> str:
-        return "bfloat16" if self.dtype == "bfloat16" else "float8_e4m3fn"
+        return self.dtype
 
     @property
     def label(self) -> str:

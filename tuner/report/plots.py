@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-import html
-import io
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from schedules.dtypes import SHORT
-from targets.errors import MissingExtra
 from targets.target import Peaks
 from targets.units import rate
+from tuner.report.figure import ARITHMETIC, COLOURS, canvas, svg
 from tuner.summary import Row
 from tuning_db.records import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# matplotlib wants colours, and the page has light and dark ones: these stand for custom properties of its style.
-COLOURS = {"ink": "#010203", "muted": "#010204", "grid": "#010205", "default": "#010206", "tuned": "#010207"}
-ARITHMETIC = ("#010208", "#010209", "#01020a", "#01020b")
 # Trials drawn as dots in one tuning curve; more would only make the page heavier.
 DOTS = 160
 # Points of the roofline plot that carry a number.
 NUMBERED = 12
-
-
-@contextmanager
-def _figure(name: str, width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """An empty plot of a size in inches; ``name`` makes its ids its own and the same each time."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("the report", "report") from None
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "text.parse_math": False,  # a label may hold dollar signs
-        "font.family": "sans-serif",
-        "font.size": 8.5,
-        "axes.edgecolor": COLOURS["muted"],
-        "axes.labelcolor": COLOURS["muted"],
-        "axes.linewidth": 0.6,
-        "xtick.color": COLOURS["muted"],
-        "ytick.color": COLOURS["muted"],
-        "text.color": COLOURS["ink"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": COLOURS["grid"],
-        "grid.linewidth": 0.5,
-        "axes.axisbelow": True,
-    }
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, figure.add_subplot()
-
-
-def _svg(figure: Figure, name: str, description: str, titles: Mapping[str, str]) -> str:
-    """The figure as an element to put into HTML.
-
-    Args:
-        name: in front of every id.
-        description: for those who do not see it.
-        titles: what hovering shows, by the ``gid`` of an artist.
-    """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
-    for variable, colour in (*COLOURS.items(), *((f"arithmetic{n}", colour) for n, colour in enumerate(ARITHMETIC))):
-        text = text.replace(colour, f"var(--{variable})")
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    for gid, title in titles.items():
-        mark = f'<g id="{name}-{gid}">'
-        text = text.replace(mark, f"{mark}<title>{html.escape(title)}</title>", 1)
-    label = html.escape(description)
-    return re.sub(r'width="[^"]*pt" height="[^"]*pt"|height="[^"]*pt" width="[^"]*pt"', "", text, count=1).replace(
-        "<svg", f'<svg role="img" aria-label="{label}"', 1
-    )
 
 
 def roofline(rows: Sequence[Row], peaks: Peaks | None) -> str:
@@ -102,7 +36,7 @@ def roofline(rows: Sequence[Row], peaks: Peaks | None) -> str:
     kinds = sorted({row.arithmetic for _, row in drawn})
     colour = {kind: ARITHMETIC[min(at, len(ARITHMETIC) - 1)] for at, kind in enumerate(kinds)}
     titles = {}
-    with _figure("roofline", 4.8, 3.6) as (figure, axes):
+    with canvas("roofline", 4.8, 3.6) as (figure, axes):
         axes.set_xscale("log")
         axes.set_yscale("log")
         for at, row in drawn:
@@ -121,7 +55,7 @@ def roofline(rows: Sequence[Row], peaks: Peaks | None) -> str:
         _numbers(axes, drawn)
         axes.set_xlabel("arithmetic intensity, FLOP per byte")
         axes.set_ylabel("FLOP/s")
-        return _svg(figure, "roofline", f"Roofline plot of {len(drawn)} workloads, default and tuned", titles)
+        return svg(figure, "roofline", f"Roofline plot of {len(drawn)} workloads, default and tuned", titles)
 
 
 def _decades(axes: Axes, drawn: Sequence[tuple[int, Row]], peaks: Peaks | None, kinds: Sequence[str]) -> None:
@@ -200,7 +134,7 @@ def curve(at: int, row: Row, trials: Sequence[Trial], champions: Sequence[tuple[
     best = max([value for _, value in points])
     roof = from_work / row.floor_s if row.floor_s else 0.0
     base = from_work / row.default_s if row.default_s else 0.0
-    with _figure(f"curve{at}", 2.7, 1.55) as (figure, axes):
+    with canvas(f"curve{at}", 2.7, 1.55) as (figure, axes):
         top = max(best, base, roof if roof <= 2.5 * best else 0.0)
         if base:
             axes.axhline(base, color=COLOURS["default"], linewidth=1.1, linestyle=(0, (4, 2)), gid="default")
@@ -216,7 +150,7 @@ def curve(at: int, row: Row, trials: Sequence[Trial], champions: Sequence[tuple[
         axes.set_xlim(0.5, max(len(trials), 4) + 0.5)
         _few_ticks(axes, unit)
         words = f"Trials of workload {at}: {len(trials)}, {len(failed)} failed, champion {rate(steps[-1][1], unit)}"
-        return _svg(figure, f"curve{at}", words, {"default": "default schedule", "roof": "roofline"})
+        return svg(figure, f"curve{at}", words, {"default": "default schedule", "roof": "roofline"})
 
 
 def _few_ticks(axes: Axes, unit: str) -> None:

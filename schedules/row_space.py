@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+from schedules.operator import Operator
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
+from schedules.workload import Workload
+from targets import Target
 
 
 class RowSpace(KnobSpace):
@@ -15,6 +18,16 @@ class RowSpace(KnobSpace):
 
     Starting the threads takes some microseconds, which is longer than a small operator takes in decoding.
     """
+
+    families: ClassVar[tuple[type[Operator], ...]]
+
+    def __init__(self, workload: Workload, target: Target) -> None:
+        super().__init__(workload, target)
+        self.op: Any = workload.instance
+
+    @classmethod
+    def supports(cls, workload: Workload, target: Target) -> bool:
+        return target.kind == "llvm" and isinstance(workload.instance, cls.families)
 
     @property
     def total(self) -> int:

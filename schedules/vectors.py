@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 
-def pick(vector: Any, lanes: Sequence[int]) -> Any:
-    """Some lanes of a vector in the order given; a scalar where that is one."""
+def pick(vector: Any, lanes: Sequence[int], copies: int = 1) -> Any:
+    """Some lanes of ``copies`` of a vector, at most as many as those have, in the order given.
+
+    One lane is a scalar.
+    """
     from tvm import tirx
 
-    return tirx.Shuffle([vector], [tirx.const(lane) for lane in lanes])
+    return tirx.Shuffle([vector] * copies, [tirx.const(lane) for lane in lanes])
 
 
 def bound(value: Any, body: Callable[[Any], Any]) -> Any:
@@ -50,3 +54,25 @@ def least(vector: Any, lanes: int) -> Any:
 def total(vector: Any, lanes: int) -> Any:
     """The sum of the lanes."""
     return combined(vector, lanes, lambda a, b: a + b)
+
+
+def with_lanes(dtype: str, lanes: int) -> str:
+    """The name of TVM's vector type."""
+    return dtype if lanes == 1 else f"{dtype}x{lanes}"
+
+
+def butterflies(vector: Any, lanes: int) -> Any:
+    """The Hadamard transform (not scaled) of the lanes of a vector, a power of two of them."""
+    step = 1
+    while step < lanes:
+        vector = bound(vector, partial(_butterfly, lanes=lanes, step=step))
+        step *= 2
+    return vector
+
+
+def _butterfly(v: Any, lanes: int, step: int) -> Any:
+    """Sums in the lanes without the bit ``step``, differences in those with it."""
+    from tvm import tirx
+
+    signed = tirx.Shuffle([v, -v], [tirx.const(lane + lanes * bool(lane & step)) for lane in range(lanes)])
+    return pick(v, [lane ^ step for lane in range(lanes)]) + signed

@@ -9,13 +9,12 @@ keys is found, then the first place that has it, and the place is struck out, ``
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from schedules.operator import Operator
 from schedules.operators.moe_gate import MoeGate, score_of
 from schedules.operators.moe_hash_gate import MoeHashGate
 from schedules.operators.topk import ordered
 from schedules.row_space import RowSpace, Tasks
 from schedules.vectors import largest, least, total
-from schedules.workload import Workload
-from targets import Target
 
 LEAST, MOST = -(1 << 31), (1 << 31) - 1
 
@@ -25,16 +24,7 @@ class Gate(RowSpace):
 
     name: ClassVar[str] = "gate"
     version: ClassVar[int] = 1
-
-    def __init__(self, workload: Workload, target: Target) -> None:
-        super().__init__(workload, target)
-        op = workload.instance
-        assert isinstance(op, MoeGate | MoeHashGate)
-        self.op = op
-
-    @classmethod
-    def supports(cls, workload: Workload, target: Target) -> bool:
-        return target.kind == "llvm" and isinstance(workload.instance, MoeGate | MoeHashGate)
+    families: ClassVar[tuple[type[Operator], ...]] = (MoeGate, MoeHashGate)
 
     @property
     def total(self) -> int:

@@ -55,6 +55,7 @@ def _print(best: Best) -> None:
         "default": f"{seconds(best.default_seconds)}, speed-up {times(best.speedup)}" if best.speedup else "not timed",
         "schedule": f"{best.schedule.space} v{best.schedule.version} {canonical_json(dict(best.schedule.config))}",
         "": best.schedule.id,
+        "weights": _weights(best),
         "policy": f"{policy['cache']} cache, {policy['threads']} threads, {policy['clock']} clock",
         "toolchain": ", ".join(f"{name} {version}" for name, version in best.toolchain.items()),
         "trial": f"{trial.id}, by {trial.author or 'unknown'} on {trial.machine or 'unknown'}, "
@@ -63,6 +64,12 @@ def _print(best: Best) -> None:
     }
     for name, value in lines.items():
         click.echo(f"{name:<10} {value}")
+
+
+def _weights(best: Best) -> str:
+    """Whether the schedule lays them out anew, and how long that took, once, when they were loaded."""
+    prepared = best.trial.evidence.get("prepare_s")
+    return f"laid out anew in {seconds(prepared)}, once, at load" if prepared else "as the model stores them"
 
 
 def _evidence(best: Best) -> str:

@@ -84,8 +84,10 @@ class Kernel:
         else:
             kept = [array for array, a in zip(arrays, self.arguments, strict=True) if a not in self.weights]
             given = [array for array, a in zip(arrays, self.arguments, strict=True) if a in self.weights]
-            # Outputs that overlap weights would be found by neither call.
-            self.signature.tensors(arrays)
+            # What neither of two calls would see: outputs that overlap weights, inputs in each other's place.
+            problem = self.signature.problem(self.signature.tensors(arrays))
+            if problem is not None:
+                raise problem
             self.prepare(*given)(*kept)
         return _result(arrays[len(self.inputs) :])
 
@@ -125,8 +127,11 @@ class Kernel:
 
     def _count(self, arguments: Sequence[KernelArgument], given: int, least: int | None = None) -> TypeError:
         signature = ", ".join(f"{a.name}: {a}" for a in arguments)
-        number = len(arguments) if least is None else f"{least} arrays, or {len(arguments)} with outputs"
-        return TypeError(f"{self.name} takes {number}{' arrays' * (least is None)}, not {given}: {signature}")
+        inputs = len(arguments) if least is None else least
+        takes = f"{inputs} array{'s' * (inputs != 1)}" + (
+            "" if least is None else f", or {len(arguments)} with outputs,"
+        )
+        return TypeError(f"{self.name} takes {takes}{',' * (least is None)} not {given}: {signature}")
 
     def _run(self, signature: Signature, arrays: Sequence[Any]) -> None:
         _call(self.function, signature, signature.tensors(arrays))

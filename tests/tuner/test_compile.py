@@ -15,6 +15,7 @@ import pytest
 
 from schedules.operator import make_operator
 from schedules.schedule import Schedule
+from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import Target, detect, resolve
 from targets.errors import HeadstartError, InputError
@@ -44,6 +45,11 @@ def target() -> Target:
     return detect.host()
 
 
+def packed(target: Target) -> Schedule:
+    """A schedule of the first operator that lays its weights out anew."""
+    return Panels(OPS[0].workload, target).seeds()[0]
+
+
 @pytest.fixture(scope="module")
 def db(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The first operator has a champion, the others have none."""
@@ -60,10 +66,11 @@ def db(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
             workload.flops,
             workload.bytes,
         )
-        store.add_schedule(DEFAULT.id, DEFAULT.space, DEFAULT.version, dict(DEFAULT.config))
+        best = packed(target)
+        store.add_schedule(best.id, best.space, best.version, dict(best.config))
         key = Key(workload.id, target.fingerprint, toolchain.id, policy.id)
         samples = (2e-5, 2e-5, 2e-5)
-        trial = Trial(key, DEFAULT.id, Status.OK, samples, 2e-5, 0.0, author="someone", machine="somewhere")
+        trial = Trial(key, best.id, Status.OK, samples, 2e-5, 0.0, author="someone", machine="somewhere")
         store.add_trial(trial, crown=True)
     yield path
 
@@ -74,9 +81,11 @@ def built(db: Path, target: Target, tmp_path_factory: pytest.TempPathFactory) ->
         return build_bundle(store, MODEL, target, tmp_path_factory.mktemp("out") / "tiny.bundle")
 
 
-@pytest.fixture(scope="module")
-def linear(target: Target) -> Kernel:
-    return compile_kernel(OPS[0].workload, DEFAULT, target)
+@pytest.fixture(scope="module", params=["as stored", "packed"])
+def linear(target: Target, request: pytest.FixtureRequest) -> Kernel:
+    """A linear layer that takes its weights as they are stored, and one that lays them out anew."""
+    schedule = packed(target) if request.param == "packed" else DEFAULT
+    return compile_kernel(OPS[0].workload, schedule, target)
 
 
 def arguments(kernel: Kernel) -> list[Any]:
@@ -91,7 +100,8 @@ def test_manifest_says_what_is_inside(built: Built, target: Target) -> None:
     assert manifest.missing == {"an_operator_of_the_future": 5}
     up, norm, quant = manifest.kernels
     assert up.names == ("up", "down")
-    assert (up.calls, up.tuned, up.seconds, up.default_seconds) == (3, True, 2e-5, 2e-5)
+    assert (up.calls, up.tuned, up.seconds, up.default_seconds) == (3, True, 2e-5, None)
+    assert (up.weights, [argument.role for argument in up.prepared]) == (("W",), ["prepared"])
     assert up.provenance is not None
     assert (up.provenance.author, up.provenance.machine) == ("someone", "somewhere")
     assert [str(argument) for argument in up.arguments] == ["bfloat16[4, 128]", "bfloat16[48, 128]", "bfloat16[4, 48]"]
@@ -122,6 +132,14 @@ for entry in loaded.manifest.kernels:
     expected = operator.reference(inputs)
     results = {"numpy": kernel(*inputs)}
     outputs = kernel.allocate()
+    if entry.weights:
+        weights = [x for x, a in zip(inputs, kernel.inputs) if a in kernel.weights]
+        kept = [x for x, a in zip(inputs, kernel.inputs) if a not in kernel.weights]
+        prepared = kernel.prepare(*weights)
+        results["prepared"] = prepared(*kept)
+        given = kernel.allocate()
+        prepared(*kept, *given)
+        results["prepared, given outputs"] = given
     returned = kernel(*inputs, *outputs)
     returned = returned if isinstance(returned, tuple) else (returned,)
     assert all(one is other for one, other in zip(returned, outputs, strict=True))
@@ -170,14 +188,14 @@ def loaded_elsewhere(path: Path, library: str) -> dict[str, Any]:
 
 def test_fresh_process_numpy(built: Built) -> None:
     wrong = loaded_elsewhere(built.path, "numpy")
-    assert len(wrong) == 3 * 5
+    assert len(wrong) == 3 * 5 + 2
     assert not any(wrong.values()), wrong
 
 
 def test_fresh_process_torch(built: Built) -> None:
     pytest.importorskip("torch")
     wrong = loaded_elsewhere(built.path, "torch")
-    assert len(wrong) == 3 * 7
+    assert len(wrong) == 3 * 7 + 2
     assert not any(wrong.values()), wrong
 
 
@@ -295,6 +313,27 @@ def test_part_of_an_element(linear: Kernel) -> None:
     odd = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
     with pytest.raises(ValueError, match="does not start at a whole bfloat16"):
         linear(odd, w, c)
+
+
+def test_prepared_weights(linear: Kernel) -> None:
+    a, w, c = arguments(linear)
+    expected = linear(a, w)
+    given = w.copy()
+    prepared = linear.prepare(given)
+    if linear.layout is not None:
+        given[...] = 0  # they are not needed any more
+    assert (prepared(a) == expected).all()
+    assert prepared(a, c) is c and (c == expected).all()
+    assert "A: bfloat16[4, 128]" in repr(prepared) and "W" not in repr(prepared)
+    for call, error, told in (
+        (linear.prepare, TypeError, "takes 1 array, not 0: W: bfloat16"),
+        (lambda: linear.prepare(a)(a), ValueError, r"'W' is bfloat16\[4, 128\], must be bfloat16\[48, 128\]"),
+        (lambda: prepared(a, w, c), TypeError, "takes 1 array, or 2 with outputs, not 3"),
+        (lambda: prepared(w), ValueError, "input 'A' is"),
+        (lambda: prepared(a, a.reshape(-1)[:192].reshape(4, 48)), ValueError, "'C' shares memory with 'A'"),
+    ):
+        with pytest.raises(error, match=told):
+            call()
 
 
 def test_allocated_outputs(linear: Kernel) -> None:

@@ -32,6 +32,8 @@ KERNEL = BundleKernel(
         KernelArgument("W", "input", (3, 4), "bfloat16"),
         KernelArgument("C", "output", (2, 3), "float32"),
     ),
+    weights=("W",),
+    prepared=(KernelArgument("WP", "prepared", (1, 4, 8), "uint16"),),
     schedule=BundleSchedule("s0123", "default", 1, {}),
     tuned=True,
     seconds=1e-5,

@@ -42,7 +42,7 @@ def test_round_trip() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ("schema", "headstart-bundle/2", "this Headstart reads headstart-bundle/1"),
+        ("schema", "headstart-bundle/1", "this Headstart reads headstart-bundle/2"),
         ("model", [], "model is .*, must be an object"),
         ("policy/threads", "2", "policy.threads"),
         ("policy/threads", True, "policy.threads"),
@@ -59,6 +59,11 @@ def test_round_trip() -> None:
         ("kernels/0/arguments/0/dtype", "array", "dtype"),
         ("kernels/0/arguments/0/dtype", "finfo", "dtype"),
         ("kernels/0/arguments/0/role", "both", "inputs, then outputs"),
+        ("kernels/0/weights", ["C"], "names of inputs"),
+        ("kernels/0/weights", [], "weights are laid out in"),
+        ("kernels/0/prepared/0/role", "input", "role prepared"),
+        ("kernels/0/prepared/0/shape", [1, 0], "shape"),
+        ("kernels/0/prepared/0/dtype", "object", "dtype"),
         ("kernels/0/arguments/0/role", "output", "inputs, then outputs"),
         ("kernels/0/more", 1, "unknown field 'more'"),
     ],

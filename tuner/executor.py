@@ -29,6 +29,8 @@ HINTS: dict[int, str] = {
     signal.SIGSEGV: " (memory outside of its arguments, or an input overwritten)",
     signal.SIGILL: " (an instruction that this chip lacks)",
 }
+# TVM imports torch where it is installed, for a second and a half that no kernel needs.
+WORKER = "import sys; sys.modules['torch'] = None; from tuner import worker; worker.main()"
 # Bytes of an answer, at most.
 LONGEST = 1 << 24
 
@@ -134,7 +136,7 @@ class LocalExecutor:
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tuner.worker"],
+            [sys.executable, "-c", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

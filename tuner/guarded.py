@@ -15,6 +15,8 @@ import numpy as np
 
 # Bytes of a cache line: arrays start at a multiple of it, as frameworks allocate them; numpy keeps to 16.
 ALIGNMENT = 64
+# Bytes before and behind an array that may not be touched; they are addresses only, no memory.
+GUARD = 16 << 20
 # What the bytes around an array hold.
 PATTERN = 0xC9
 # From this size on, large pages are asked for, as numpy and frameworks do: reading many small ones is slower.
@@ -54,23 +56,23 @@ def guard(array: np.ndarray, writable: bool = False) -> Guarded:
     # At least a cache line before the array, less than one behind it.
     room = -(-(array.nbytes + ALIGNMENT) // page) * page
     try:
-        memory = mmap.mmap(-1, room + 2 * page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = mmap.mmap(-1, room + 2 * GUARD, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError(str(error)) from None
     if room >= LARGE and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(memory, np.uint8)
-    start = (page + room - array.nbytes) // ALIGNMENT * ALIGNMENT
+    start = (GUARD + room - array.nbytes) // ALIGNMENT * ALIGNMENT
     end = start + array.nbytes
-    whole[page:start] = whole[end : page + room] = PATTERN
+    whole[GUARD:start] = whole[end : GUARD + room] = PATTERN
     moved = whole[start:end]
     moved[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    _protect(whole[:page], 0)
-    _protect(whole[page + room :], 0)
+    _protect(whole[:GUARD], 0)
+    _protect(whole[GUARD + room :], 0)
     if not writable:
         moved.flags.writeable = False
-        _protect(whole[page : page + room], mmap.PROT_READ)
-    return Guarded(moved.view(array.dtype).reshape(array.shape), whole[page:start], whole[end : page + room])
+        _protect(whole[GUARD : GUARD + room], mmap.PROT_READ)
+    return Guarded(moved.view(array.dtype).reshape(array.shape), whole[GUARD:start], whole[end : GUARD + room])
 
 
 def _protect(pages: np.ndarray, access: int) -> None:

@@ -48,7 +48,7 @@ def counters(proc: Path = Path("/proc")) -> Counters:
 def disturbance(before: Counters, after: Counters) -> str | None:
     """What else the machine did between two readings, one line; None if it was left alone.
 
-    Shares are of one core over the time between. A share of less than two ticks of the clock is not seen.
+    Shares are of one core over the time between. Less than three ticks of the clock is not seen.
     """
     wall = max(after.wall - before.wall, 1e-9)
     waited = (after.waited - before.waited) / wall
@@ -56,9 +56,9 @@ def disturbance(before: Counters, after: Counters) -> str | None:
     others = (after.busy - before.busy) - (after.own - before.own)
     if waited > WAITED:
         return f"threads waited for a core {waited:.0%} of the time"
-    if stolen > max(2 * TICK, TAKEN * wall):
+    if stolen > max(3 * TICK, TAKEN * wall):
         return f"the hypervisor took {stolen / wall:.0%} of a core"
-    if others > max(2 * TICK, TAKEN * wall):
+    if others > max(3 * TICK, TAKEN * wall):
         return f"other processes used {others / wall:.0%} of a core"
     return None
 

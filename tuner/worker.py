@@ -2,7 +2,7 @@
 
 It reads one JSON request a line on standard input and answers with JSON lines on standard output; nothing is pickled.
 A request is answered by any number of ``{"stage": ...}`` lines, as it gets further, and one ``{"done": ...}`` line.
-Run by ``tuner/executor.py`` as ``python -m tuner.worker``.
+Started by ``tuner/executor.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import signal
-import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -99,6 +98,8 @@ class Worker:
         except MemoryError as error:
             return result | {"status": Status.OVER_LIMIT, "error": f"out of memory: {error}"}
         except Exception as error:
+            if "bad_alloc" in str(error):
+                return result | {"status": Status.OVER_LIMIT, "error": "out of memory while it ran"}
             return result | {"error": one_line(error)}
         if timing.disturbed:
             result["notes"] |= {"disturbed": timing.disturbed, "settled": timing.settled}
@@ -144,14 +145,8 @@ def main() -> None:
     os.dup2(2, 1)
     _expendable()
     children.adopt()
-    # TVM imports torch where it is installed, for a second and a half that no kernel needs.
-    sys.modules["torch"] = None  # type: ignore[assignment]
     threads.bind(detect.cpus())
     worker = Worker(replies)
     worker.unpinned = threads.unpinned(detect.cpus())
     worker.reply({"stage": "ready"})
     worker.serve(requests)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,10 @@ import tvm
 from targets import detect, threads
 
 cpus = detect.cpus()
+if len(cpus) > 1 and hasattr(os, "sched_getaffinity"):
+    assert threads.unpinned(cpus).startswith("no thread is bound to CPU"), threads.unpinned(cpus)
 threads.bind(cpus)
+assert not threads.unpinned(cpus) or not hasattr(os, "sched_getaffinity")
 assert tvm.get_global_func("runtime.NumThreads")() == len(cpus)
 if hasattr(os, "sched_getaffinity"):
     assert os.sched_getaffinity(0) == {cpus[0]}, os.sched_getaffinity(0)

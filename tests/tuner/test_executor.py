@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tuner.task import DEFAULT
 from tuning_db.records import Policy, Status
 
 HOSTILE = Path(__file__).parent / "hostile"
-KINDS = ("die", "hang", "eat", "lie", "crash", "refuse", "spin")
+SPACE = runpy.run_path(str(HOSTILE / "spaces" / "hostile.py"))
+KINDS = SPACE["Hostile"].KINDS
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def executor():
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(HOSTILE)
     target = detect.host()
-    with LocalExecutor(target, Policy("warm", target.cores), Limits(build=10.0, run=6.0)) as made:
+    with LocalExecutor(target, Policy("warm", target.cores), Limits(build=2.0, run=3.0)) as made:
         yield made
     if before is None:
         del os.environ["PYTHONPATH"]
@@ -46,12 +48,25 @@ def hostile(kind: str) -> Schedule:
     "kind, status, reason",
     [
         ("die", Status.RUN_ERROR, "died: exit code 7"),
-        ("hang", Status.TIMEOUT, "longer than 10 s"),
-        ("spin", Status.TIMEOUT, "longer than 6 s"),
+        ("hang", Status.TIMEOUT, "longer than 2 s"),
         ("eat", Status.OVER_LIMIT, "memory"),
-        ("crash", Status.RUN_ERROR, "SIGABRT"),
-        ("lie", Status.WRONG_OUTPUT, "32 of 32 elements wrong"),
         ("refuse", Status.BUILD_ERROR, "vectorize"),
+        ("fork", Status.RUN_ERROR, "started 2 processes of its own"),
+        ("print", Status.RUN_ERROR, "something else than an answer"),
+        ("forge", Status.RUN_ERROR, "something else than an answer"),
+        ("flood", Status.RUN_ERROR, "something else than an answer"),
+        ("close", Status.RUN_ERROR, "died: exit code"),
+        ("crash", Status.RUN_ERROR, "SIGABRT"),
+        ("spin", Status.TIMEOUT, "longer than 3 s"),
+        ("leave", Status.RUN_ERROR, "died: exit code 7"),
+        ("spill", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments"),
+        ("reach", Status.WRONG_OUTPUT, "argument C: written before its start"),
+        ("stray", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments"),
+        ("scribble", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments, or an input overwritten)"),
+        ("lie", Status.WRONG_OUTPUT, "32 of 32 elements wrong"),
+        ("skip", Status.WRONG_OUTPUT, "32 of 32 elements wrong"),
+        ("hoard", Status.RUN_ERROR, "SIGSEGV"),
+        ("overflow", Status.OVER_LIMIT, "memory"),
     ],
 )
 def test_a_bad_schedule_is_a_failed_trial_with_its_reason(session, kind, status, reason):
@@ -59,6 +74,12 @@ def test_a_bad_schedule_is_a_failed_trial_with_its_reason(session, kind, status,
     assert outcome.status is status
     assert reason in outcome.error and "\n" not in outcome.error
     assert session.trial(DEFAULT).status is Status.OK  # and the session goes on
+
+
+@pytest.mark.parametrize("kind", ["chat", "listen"])
+def test_a_kernel_that_prints_or_reads_reaches_nobody(session, kind):
+    assert session.trial(hostile(kind)).status is Status.OK
+    assert session.trial(DEFAULT).status is Status.OK
 
 
 def test_a_schedule_of_an_unknown_space_is_a_build_error(session):

@@ -143,6 +143,26 @@ def test_a_tie_does_not_dethrone(store):
     assert any(trial.evidence.get("ratios") for trial in store.trials())
 
 
+def test_one_lucky_slice_does_not_end_a_search(store):
+    """A champion whose seconds were two thirds of the truth is still replaced by what is faster side by side."""
+    task = task_of(store)
+
+    def truth(schedule: Schedule) -> float:
+        order = executor.ran.index(schedule)
+        return 1e-3 if order == 0 else 1e-4 if order == 5 else 1.2e-4
+
+    class Lucky(Simulated):
+        def trial(self, schedule: Schedule) -> Outcome:
+            outcome = super().trial(schedule)
+            luck = 0.65 if len(self.ran) == 2 else 1.0
+            return dataclasses.replace(outcome, samples=tuple(luck * sample for sample in outcome.samples))
+
+    executor = Lucky(truth)
+    Job(store, executor, [task], Budget(trials=12), seed=0).run()  # type: ignore[arg-type]
+    assert task.champion == executor.ran[5] and task.champion_s == 1e-4
+    assert min(trial.median for trial in store.trials() if trial.median) == pytest.approx(0.78e-4)
+
+
 def test_a_champion_that_no_longer_runs_gives_way(store):
     task = task_of(store)
     run(store, [task], plain, trials=6)

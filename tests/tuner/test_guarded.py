@@ -1,0 +1,67 @@
+"""Writing beside an array is found out; beyond that, and into an input, it ends the process."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import subprocess
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tuner.guarded import ALIGNMENT, GUARD, guard
+
+ARRAYS = [
+    np.arange(15, dtype=np.float32).reshape(3, 5),
+    np.arange(7, dtype=ml_dtypes.bfloat16),
+    np.zeros((0, 4), np.float32),
+    np.array(3.0, np.float32),
+    np.arange(16384, dtype=np.int32)[::2],
+    np.ones((3, 1 << 20), np.float32),
+]
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda a: f"{a.dtype}{list(a.shape)}")
+@pytest.mark.parametrize("writable", [False, True])
+def test_the_array_is_the_same_elsewhere(array, writable):
+    guarded = guard(array, writable)
+    assert guarded.array.dtype == array.dtype and guarded.array.shape == array.shape
+    np.testing.assert_array_equal(guarded.array, array)
+    assert guarded.array.ctypes.data % ALIGNMENT == 0
+    assert guarded.array.flags.writeable is writable
+    assert guarded.harm() is None
+
+
+def poke(guarded, offset):
+    """Write a byte so far from the start of the array."""
+    ctypes.memset(guarded.array.ctypes.data + offset, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "offset, harm", [(-1, "before its start"), (-ALIGNMENT, "before its start"), (60, "behind its end")]
+)
+def test_writing_beside_an_array_is_seen_and_mended(offset, harm):
+    guarded = guard(np.ones((3, 5), np.float32), writable=True)
+    poke(guarded, 59)  # its last byte
+    assert guarded.harm() is None
+    poke(guarded, offset)
+    assert guarded.harm() == f"written {harm}"
+    guarded.mend()
+    assert guarded.harm() is None
+
+
+@pytest.mark.parametrize(
+    "writable, offset",
+    [(False, 0), (False, 59), (True, 64), (True, GUARD), (True, -8192), (True, -GUARD)],
+    ids=["start of an input", "end of an input", "behind", "far behind", "before", "far before"],
+)
+def test_what_lies_further_away_cannot_be_written(writable, offset):
+    code = (
+        "import ctypes, numpy as np; from tuner.guarded import guard;"
+        f"made = guard(np.ones((3, 5), np.float32), {writable});"
+        f"print('made', flush=True); ctypes.memset(made.array.ctypes.data + {offset}, 0, 1)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout == "made\n" and run.returncode == -signal.SIGSEGV

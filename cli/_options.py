@@ -22,3 +22,12 @@ def db_option(function: F) -> F:
         show_envvar=True,
         help="Database file.",
     )(function)
+
+
+def cache_option(function: F) -> F:
+    """``--cache``: the policy's cache, as the argument ``cache``; None where the phase decides."""
+    return click.option(
+        "--cache",
+        type=click.Choice(["warm", "cold"]),
+        help="Time with weights in the cache or in memory: memory in decode, cache in prefill.",
+    )(function)

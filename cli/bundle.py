@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli._options import db_option
+from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds, table
 from cli._step import step_options
 from targets.units import times
@@ -35,9 +35,19 @@ def command() -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to make; a bundle is replaced."
 )
+@cache_option
 @db_option
 @json_option
-def build(model: str, step: Step, target: str, skip_unsupported: bool, output: Path, db: Path, as_json: bool) -> None:
+def build(
+    model: str,
+    step: Step,
+    target: str,
+    skip_unsupported: bool,
+    output: Path,
+    cache: str | None,
+    db: Path,
+    as_json: bool,
+) -> None:
     """Compile the champion of every operator of MODEL into the directory OUTPUT.
 
     An operator that has not been tuned for this chip, toolchain and policy is compiled with its default schedule,
@@ -61,6 +71,7 @@ def build(model: str, step: Step, target: str, skip_unsupported: bool, output: P
             chip,
             output,
             lambda workload: status.update(f"Compiling {workload.operator} {workload.label}"),
+            cache,
         )
     if as_json:
         echo_json({"path": str(built.path), "digest": built.digest, **_counts(built.manifest)})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli._options import db_option
+from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, size
 from cli._step import step_options
 from targets.errors import HeadstartError
@@ -30,9 +30,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="File to write.",
 )
+@cache_option
 @db_option
 @json_option
-def command(model: str, step: Step, target: str, skip_unsupported: bool, output: Path, db: Path, as_json: bool) -> None:
+def command(
+    model: str,
+    step: Step,
+    target: str,
+    skip_unsupported: bool,
+    output: Path,
+    cache: str | None,
+    db: Path,
+    as_json: bool,
+) -> None:
     """Write what tuning MODEL came to as one HTML file: table, tuning curves, roofline plot.
 
     The file needs no network and no other file. MODEL and the step are those that were tuned.
@@ -49,7 +59,7 @@ def command(model: str, step: Step, target: str, skip_unsupported: bool, output:
 
     chip = resolve(target)
     with Store.open(db, create=False) as store:
-        report = gather(store, load_model(model, step, skip_unsupported, db), chip)
+        report = gather(store, load_model(model, step, skip_unsupported, db), chip, cache)
     if not report.every_trial:
         raise HeadstartError(
             f"nothing is measured yet in {db} for {report.model.name}, {report.model.step.phase} with "

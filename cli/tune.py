@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli._options import db_option
+from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds
 from cli._step import step_options
 from targets.errors import InputError
@@ -43,24 +43,42 @@ class Duration(click.ParamType[float]):
         return length
 
 
+class Percent(click.ParamType[float]):
+    """A share: ``5%``; a bare number is a percentage too."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The fraction, more than nothing."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", str(value).strip())
+        if match is None or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a percentage of more than nothing; write 5%", param, ctx)
+        return float(match[1]) / 100
+
+
 @click.command("tune")
 @click.argument("model")
 @step_options
 @click.option("--target", default="host", show_default=True, help="Chip to tune for; it must be in this machine.")
 @click.option("--for", "length", type=Duration(), help="Stop after this long, e.g. 90s, 3m, 8h.")
 @click.option("--trials", type=click.IntRange(min=1), help="Stop after this many trials of each workload.")
+@click.option("--until-within", "within", type=Percent(), help="Stop with what is this near its roofline, e.g. 5%.")
 @click.option("--seed", type=int, help="Seed of the search, to repeat one.")
 @click.option("--skip-unsupported", is_flag=True, help="Go on without the parts of a file that cannot be read.")
+@cache_option
 @db_option
 @json_option
 def command(
+    *,
     model: str,
     step: Step,
     target: str,
     length: float | None,
     trials: int | None,
+    within: float | None,
     seed: int | None,
     skip_unsupported: bool,
+    cache: str | None,
     db: Path,
     as_json: bool,
 ) -> None:
@@ -68,6 +86,7 @@ def command(
 
     MODEL is a name of the catalogue, a Hugging Face config.json, an ONNX file, a torch.export program (.pt2), or the
     name of a model that was imported into the database.
+    The limits --for, --trials and --until-within work alone or together; whichever is reached first ends it.
     Press Ctrl-C whenever you like: what was found is kept, and the same command carries on from there.
 
     \b
@@ -82,17 +101,17 @@ def command(
     from tuner.tasks import model_tasks, policy_for
     from tuning_db.store import Store
 
-    if length is None and trials is None:
-        raise InputError("say when to stop: --for 3m, or --trials 64, or both")
+    if length is None and trials is None and within is None:
+        raise InputError("say when to stop: --for 3m, --trials 64, --until-within 5%, or several of them")
     chip = resolve(target)
     if chip != resolve("host"):
         raise InputError(f"target {target} is not the chip of this machine; tuning for another is not possible yet")
     loaded = load_model(model, step, skip_unsupported, db)
-    policy = policy_for(loaded.step.phase, chip)
+    policy = policy_for(loaded.step.phase, chip, cache)
     with Store.open(db) as store:
         with progress_console.status(f"Looking at {chip.name} and {loaded.name} …"):
             tasks = model_tasks(store, loaded, chip, policy)
-        budget = Budget(length, trials)
+        budget = Budget(length, trials, within)
         with LocalExecutor(chip, policy) as executor, _watch(tasks, length, as_json) as listener:
             job = Job(store, executor, tasks, budget, listener=listener, seed=seed)
             with _interruptible():
@@ -103,7 +122,7 @@ def command(
     else:
         from cli._summary import print_summary
 
-        print_summary(summary, str(db), _next_commands(model, loaded.step, db, tasks))
+        print_summary(summary, str(db), _next_commands(model, loaded.step, cache, db, tasks))
     for workload, reason in job.failures.items():
         click.echo(f"not tuned: {workload}: {reason}", err=True)
     if job.interrupted:
@@ -150,11 +169,12 @@ def _watch(tasks: list[Task], length: float | None, quiet: bool) -> Iterator[Any
         yield listen
 
 
-def _next_commands(model: str, step: Step, db: Path, tasks: list[Task]) -> list[str]:
+def _next_commands(model: str, step: Step, cache: str | None, db: Path, tasks: list[Task]) -> list[str]:
     """What to try after tuning, for the same step."""
     given = {"phase": step.phase, "tokens": step.tokens, "batch": step.batch, "kv-len": step.kv_len}
     given |= {name: degree for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1}
     where = f"{shlex.quote(model)} {' '.join(f'--{name} {value}' for name, value in given.items())}"
+    where += f" --cache {cache}" if cache else ""
     at = "" if str(db) == "headstart.db" else f" --db {shlex.quote(str(db))}"
     commands = [f"headstart report {where}{at}", f"headstart bundle build {where}{at} -o bundle"]
     if tasks:

@@ -22,6 +22,7 @@ from tuning_db import bundle, manifest
 from tuning_db.bundle import Manifest
 from tuning_db.kernel import Kernel, Layout, use_threads
 from tuning_db.place import replacing
+from tuning_db.records import Policy
 from tuning_db.signature import KernelArgument
 from tuning_db.store import Store
 
@@ -61,6 +62,7 @@ def build_bundle(
     target: Target,
     destination: Path,
     listener: Callable[[Workload], None] = lambda workload: None,
+    cache: str | None = None,
 ) -> Built:
     """Compile the champion of every workload of a model into a bundle.
 
@@ -73,6 +75,7 @@ def build_bundle(
         target: chip to build for.
         destination: directory to make; a bundle that is there is replaced once the new one is whole.
         listener: called with each workload before it is compiled.
+        cache: of the policy, ``warm`` or ``cold``; the phase's own if not said.
 
     Raises:
         InputError: the destination is there and not a bundle, or cannot be written.
@@ -80,7 +83,8 @@ def build_bundle(
             schedule that does not compile.
     """
     _check_linkable(target)
-    tasks = known_tasks(store, model, target)
+    policy = policy_for(model.step.phase, target, cache)
+    tasks = known_tasks(store, model, target, policy)
     if not tasks:
         raise HeadstartError(f"model {model.name} has no operator that Headstart has kernels for")
     with replacing(destination, bundle.is_bundle) as work:
@@ -94,14 +98,14 @@ def build_bundle(
                 files.append(f"{objects}/{described.function}.o")
                 compiled.mod.write_to_file(files[-1])
             _link(work / LIBRARY, files)
-        listed = _manifest(model, target, kernels)
+        listed = _manifest(model, target, policy, kernels)
         (work / bundle.MANIFEST).write_text(listed.dumps())
         digest = bundle.write_sums(work)
     return Built(destination, digest, listed)
 
 
-def _manifest(model: Model, target: Target, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
-    policy, tools = policy_for(model.step.phase, target), toolchain(target)
+def _manifest(model: Model, target: Target, policy: Policy, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
+    tools = toolchain(target)
     return Manifest(
         schema=manifest.SCHEMA,
         model=manifest.BundleModel(model.name, model.source, dict(vars(model.step))),

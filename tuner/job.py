@@ -30,6 +30,8 @@ VISIT = 8
 FIRST = 4
 # Seconds of a call up to which the default schedule is timed a second time.
 CHEAP_S = 0.1
+# Trials in a row without a new champion after which a job that has all the time there is gives a task up.
+HOPELESS = 256
 # New trials after which the cost model learns again.
 RELEARN = 16
 # Trials up to which a job ends with finding out how good its model is; with more, nobody would want to wait.
@@ -38,10 +40,20 @@ WORTH_HOLDING_OUT = 3000
 
 @dataclass
 class Budget:
-    """When to stop: after ``seconds`` or ``trials`` of every task, whichever is first; None is no limit."""
+    """When to stop: whichever limit is reached first; None is no limit.
+
+    Attributes:
+        seconds: of the whole job.
+        trials: of each task.
+        within: of its floor that a task's champion is away, 0.05 for five percent; the task is done then, and the job
+            when every task is. Where this is the only limit, a task is given up too after ``HOPELESS`` trials in a row
+            that found nothing.
+        clock: that seconds are read from.
+    """
 
     seconds: float | None = None
     trials: int | None = None
+    within: float | None = None
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -58,6 +70,8 @@ class Budget:
 
     def left_for(self, task: Task) -> int:
         """Trials that the task may still make in a visit."""
+        if self.seconds is None and self.trials is None and task.idle >= HOPELESS:
+            return 0
         return VISIT if self.trials is None else min(VISIT, self.trials - task.tried)
 
 
@@ -97,6 +111,8 @@ class Job:
         learner: Learner | None = None,
     ) -> None:
         self.store, self.executor, self.tasks, self.budget = store, executor, tasks, budget
+        for task in tasks:
+            task.within = budget.within if budget.within is not None else task.within
         self.listener = listener
         self.rng = np.random.default_rng(seed)
         self.strategy = strategy
@@ -135,6 +151,7 @@ class Job:
             "policy": self.executor.policy.to_json(),
             "seconds": self.budget.seconds,
             "trials": self.budget.trials,
+            "within": self.budget.within,
         }
 
     def _run(self) -> None:

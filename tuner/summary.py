@@ -180,5 +180,6 @@ def _setting(step: Step, tasks: Sequence[Task]) -> str:
     """The step and the chip in a line."""
     said = [f"{step.phase} of {step.tokens} tokens", f"batch {step.batch}", f"{step.kv_len} keys"]
     said += [f"{name} {degree}" for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1]
-    chip = f" on {tasks[0].target.name}" if tasks else ""
-    return ", ".join(said) + chip
+    if not tasks:
+        return ", ".join(said)
+    return f"{', '.join([*said, f'{tasks[0].policy.cache} cache'])} on {tasks[0].target.name}"

@@ -18,7 +18,7 @@ from tuning_db.store import Store
 
 DEFAULT = Schedule("default", 1, {})
 # A task this close to its floor has nothing left that a trial could show above the noise.
-CLOSE = 1.05
+CLOSE = 0.05
 # Measured peaks are themselves noisy: only a time well below the floor is impossible.
 IMPOSSIBLE = 0.67
 
@@ -35,6 +35,7 @@ class Task:
         seconds: median seconds of each schedule tried, by schedule id; None where it failed.
         idle: trials since the champion last changed.
         trial_s: seconds that a trial cost on the last visit, loading included.
+        within: of the floor that the champion may be away from it; nearer than that, the task is done.
     """
 
     workload: Workload
@@ -49,6 +50,7 @@ class Task:
     examples: list[Example] = field(default_factory=list)
     idle: int = 0
     trial_s: float = 1.0
+    within: float = CLOSE
     exhausted: bool = False
     spaces: Mapping[str, Space] = field(default_factory=dict)
 
@@ -100,7 +102,7 @@ class Task:
         """Seconds of a model step that are still between champion and floor, less likely with every idle trial."""
         if self.champion_s is None:
             return float("inf")
-        if self.exhausted or self.champion_s <= CLOSE * self.floor_s:
+        if self.exhausted or self.champion_s <= (1 + self.within) * self.floor_s:
             return 0.0
         return self.calls * (self.champion_s - self.floor_s) * 0.93**self.idle
 

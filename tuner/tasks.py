@@ -11,9 +11,15 @@ from tuning_db.records import Policy, Toolchain
 from tuning_db.store import Store
 
 
-def policy_for(phase: str, target: Target) -> Policy:
-    """How a phase is timed: a decode step reads every weight from memory once, a prefill step uses it many times."""
-    return Policy("cold" if phase == "decode" else "warm", target.cores)
+def policy_for(phase: str, target: Target, cache: str | None = None) -> Policy:
+    """How a phase is timed: a decode step reads every weight from memory once, a prefill step uses it many times.
+
+    Args:
+        phase: ``decode`` or ``prefill``.
+        target: whose cores are used, all of them.
+        cache: ``warm`` or ``cold``, to have it another way.
+    """
+    return Policy(cache or ("cold" if phase == "decode" else "warm"), target.cores)
 
 
 def register(store: Store, target: Target, policy: Policy) -> Toolchain:

@@ -188,6 +188,31 @@ def test_a_task_at_its_floor_is_done(store):
     assert task.tried < 20
 
 
+@pytest.mark.parametrize(("within", "most"), [(0.5, 8), (0.01, 40)])
+def test_within_a_share_of_the_floor_is_enough(store, within, most):
+    """Trials come ever closer to the floor; the job ends when the champion is within what was asked for."""
+    task = task_of(store)
+    made: list[Schedule] = []
+
+    def closer(schedule: Schedule) -> float:
+        if schedule not in made:
+            made.append(schedule)
+        return task.floor_s * (1 + 2.0 * 0.5 ** made.index(schedule))
+
+    executor = Simulated(closer)
+    Job(store, executor, [task], Budget(within=within), seed=0).run()  # type: ignore[arg-type]
+    assert task.champion_s <= (1 + within) * task.floor_s and task.tried <= most
+
+
+def test_a_job_that_only_ends_at_the_roofline_gives_up_what_does_not_get_there(store, monkeypatch):
+    monkeypatch.setattr("tuner.job.HOPELESS", 20)
+    task = task_of(store)
+    Job(store, Simulated(lambda s: 1e-3), [task], Budget(within=0.05), seed=0).run()  # type: ignore[arg-type]
+    assert 20 <= task.idle < 40
+    Job(store, Simulated(lambda s: 1e-3), [task], Budget(trials=60), seed=0).run()  # type: ignore[arg-type]
+    assert task.tried == 60
+
+
 def test_a_workload_that_does_not_load_leaves_the_others(store):
     bad, good = task_of(store), task_of(store, Linear(8, 256, 512))
 

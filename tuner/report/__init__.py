@@ -39,9 +39,12 @@ class Report:
         return sorted((t for trials in self.trials.values() for t in trials), key=lambda trial: trial.created)
 
 
-def gather(store: Store, model: Model, target: Target) -> Report:
-    """Read what a database knows of a model on a target, with this machine's toolchain; writes nothing."""
-    policy = policy_for(model.step.phase, target)
+def gather(store: Store, model: Model, target: Target, cache: str | None = None) -> Report:
+    """Read what a database knows of a model on a target, with this machine's toolchain; writes nothing.
+
+    ``cache`` is that of the policy, ``warm`` or ``cold``; the phase's own if not said.
+    """
+    policy = policy_for(model.step.phase, target, cache)
     tasks = known_tasks(store, model, target, policy)
     trials = {
         task.key.workload: list(store.trials(task.key.workload, task.key.target, task.key.toolchain, task.key.policy))

@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from tuner.bench.result import CaseResult, Result
     from tuner.bench.statistics import Interval
 
+# Narrower than this, the table leaves out how far ratios went either way.
+WIDE = 110
+
 
 def print_result(result: Result) -> None:
     """Print a benchmark: ratios by workload, their means, who did not take part, how cold it was."""
-    console.print(bench_table(result))
+    console.print(bench_table(result, console.width))
     for line in remarks(result):
         console.print(Text(line))
 
 
-def bench_table(result: Result) -> Table:
-    """One row a workload: time of tuned, its share of the roofline, times of the others over it."""
+def bench_table(result: Result, width: int) -> Table:
+    """One row a workload: time of tuned, its share of the roofline, times of the others over it.
+
+    Args:
+        width: of the terminal, in columns.
+    """
     others = [name for name in result.titles if name != "tuned"]
     count = f"{len(result.cases)} workload{'s' * (len(result.cases) != 1)}"
     grid = Table(
@@ -38,9 +45,9 @@ def bench_table(result: Result) -> Table:
         show_footer=True,
     )
     grid.padding, grid.pad_edge = (0, 0, 0, 1), False
-    grid.add_column("workload", footer=f"geometric mean, {count}", overflow="fold")
-    grid.add_column("tuned", justify="right", no_wrap=True)
-    grid.add_column("% of\nroof", footer=percent(_middle(result.roofline)), justify="right", no_wrap=True)
+    grid.add_column("workload", footer=f"geometric mean, {count}", overflow="fold", min_width=18)
+    grid.add_column("tuned", justify="right", no_wrap=True, min_width=7)
+    grid.add_column("% of\nroof", footer=percent(_middle(result.roofline)), justify="right", min_width=4)
     if any(case.best_torch for case in result.cases):
         grid.add_column("best\ntorch", footer=times(_middle(result.best_torch)), justify="right", no_wrap=True)
     for name in others:
@@ -51,8 +58,8 @@ def bench_table(result: Result) -> Table:
         cells = [Text(case.name) + Text(f"\n{case.operator} {case.label}, {case.cache}", style="dim")]
         cells += [Text(seconds(tuned.seconds if tuned else None)), Text(percent(_median(case.roofline("tuned"))))]
         if len(grid.columns) > len(others) + 3:
-            cells.append(_ratio(case, case.best_torch or ""))
-        grid.add_row(*cells, *(_ratio(case, name) for name in others))
+            cells.append(_ratio(case, case.best_torch or "", width))
+        grid.add_row(*cells, *(_ratio(case, name, width) for name in others))
     return grid
 
 
@@ -87,11 +94,12 @@ def _machine(case: CaseResult) -> list[str]:
     return lines
 
 
-def _ratio(case: CaseResult, name: str) -> Text:
+def _ratio(case: CaseResult, name: str, width: int) -> Text:
     """The median ratio to tuned, its range below it; a word where there is none."""
     values = case.ratio(name)
     if values:
-        return Text(times(_median(values))) + Text(f"\n{min(values):.2f}-{max(values):.2f}", style="dim")
+        gone = f"\n{times(min(values))} to {times(max(values))}" if width >= WIDE else ""
+        return Text(times(_median(values))) + Text(gone.replace("x", ""), style="dim")
     found = next((peer for peer in case.peers if peer.name == name), None)
     return Text(found.status if found is not None and found.status in ("failed", "wrong") else "-")
 

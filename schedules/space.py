@@ -79,6 +79,10 @@ class Space(ABC):
         return Schedule(self.name, self.version, config)
 
 
+# Random configurations to look at for a legal one; in a narrow space few are.
+DRAWS = 1000
+
+
 class KnobSpace(Space):
     """A space of named knobs, each with a short list of values, and a rule for which combinations make sense."""
 
@@ -104,8 +108,10 @@ class KnobSpace(Space):
         return []
 
     def sample(self, rng: np.random.Generator) -> Schedule | None:
-        for _ in range(200):
-            config = {name: int(values[rng.integers(len(values))]) for name, values in self.domain.items()}
+        sizes = [len(values) for values in self.domain.values()]
+        for _ in range(DRAWS):
+            drawn = zip(self.domain.items(), rng.integers(sizes), strict=True)
+            config = {name: values[at] for (name, values), at in drawn}
             if self.allows(config):
                 return self.schedule(config)
         return None

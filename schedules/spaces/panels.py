@@ -61,17 +61,17 @@ class Panels(KnobSpace):
 
     @property
     def knobs(self) -> dict[str, Sequence[int]]:
-        p = self.product
+        p, lanes = self.product, self.format.lanes
         most = -(-p.k // self.grain) * self.grain
         blocks = {b for b in (64, 128, 256, 384, 512, 1024, 2048, 4096) if b % self.grain == 0 and b < most}
         return {
             "mr": [m for m in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24) if m <= p.rows],
-            "vectors": [1, 2, 3, 4, 6, 8],
-            "tiles": [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64],
-            "panels": [1, 2, 4, 8, 16, 32, 64],
+            "vectors": [v for v in (1, 2, 3, 4, 6, 8) if (v - 1) * lanes < p.n],
+            "tiles": [t for t in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64) if t <= p.rows],
+            "panels": [w for w in (1, 2, 4, 8, 16, 32, 64) if (w - 1) * lanes < p.n],
             "block": sorted({*blocks, most}),
             "unroll": [1, 2, 4, 8],
-            "split": [1, 2, 4],
+            "split": [s for s in (1, 2, 4) if s == 1 or p.k >= 2 * s * self.grain],
             "fetch": [0, 1],
             "rows_outer": [0, 1],
         }
@@ -82,21 +82,19 @@ class Panels(KnobSpace):
         plan = self.plan(config)
         rows = min(tiles, plan.height) * mr
         spare = 1 if f.depth == 1 else 2
-        widest = 1 << (max(self.knobs["mr"]) > 1)
         work = plan.height * plan.width * p.groups
         return (
             # Enough sums to hide the latency of a product, few enough to stay in registers with what they need.
-            mr * vectors >= min(4 * widest, 8)
+            mr * vectors >= min(8, max(self.domain["mr"]) * max(self.domain["vectors"]))
             and mr * vectors + min(mr, vectors) + spare <= self.registers
             and config["unroll"] * f.steps * (mr * vectors + 2 * vectors) <= BODY
             and (p.group or block) % (config["unroll"] * f.depth) == 0
             and (tiles == 1 or tiles <= plan.height)
             and (panels == 1 or panels <= plan.width)
-            and (vectors == 1 or (vectors - 1) * f.lanes < p.n)
             # The sums of a task stay in its second-level cache.
             and rows * panels * plan.columns * 4 <= max(self.target.l2, 1 << 18) // 2
             # Parts of k where there are too few tasks without.
-            and (split == 1 or (work <= 16 * self.target.cores * tiles * panels and p.k >= 2 * split * self.grain))
+            and (split == 1 or work <= 16 * self.target.cores * tiles * panels)
             and (block * split <= max(p.k, block))
             and (plan.height > tiles or config["rows_outer"] == 0)
         )

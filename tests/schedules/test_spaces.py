@@ -61,11 +61,8 @@ HAND_MADE = [case for case in cases() if case.values[0] not in ("default", "gene
 def test_what_a_space_gives_computes_the_workload(name, workload, target):
     space = spaces()[name](workload, target)
     rng = np.random.default_rng(0)
-    tried = space.seeds()[:2]
     sampled = space.sample(rng)
-    if sampled is not None:
-        tried.append(sampled)
-        tried.append(space.mutate(sampled, rng) or sampled)
+    tried = space.seeds()[:1] + [schedule for schedule in (sampled,) if schedule is not None]
     assert tried, "a space that supports a workload has a schedule for it"
     for schedule in dict.fromkeys(tried):
         assert wrong(workload, space.apply(schedule), target) is None, dict(schedule.config)

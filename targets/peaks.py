@@ -118,7 +118,7 @@ def _arithmetic(target: Target, loop: peak_kernels.Loop) -> Probe:
 
 
 def reading(target: Target, key: str, bytes_per_core: int, slices: int) -> Probe:
-    """A probe of reads of one slice a run, in turn; with a single slice, over and over, of what is in a cache by then."""
+    """A probe of reads of one slice a run, in turn; a single slice is in a cache by its second run."""
     import tvm
 
     cores, lanes = target.cores, target.lanes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -55,23 +56,29 @@ def opening(task: Task, model: CostModel, others: Sequence[Example], rng: np.ran
         others: what was tried for other workloads.
         rng: of what is drawn.
     """
-    seeds: list[Schedule] = []
-    moved: list[Schedule] = []
+    seeds: list[list[Schedule]] = []
+    moved: list[list[Schedule]] = []
     liked: list[Schedule] = []
     scores: dict[Schedule, float] = {}
     champions = neighbours(task, others)
     for name, space in task.spaces.items():
         own = _new(task, space.seeds())
         fitting = _new(task, (space.nearest(s.config) for s in champions if _same(s, space)))
-        seeds, moved = seeds + own, moved + fitting
+        seeds.append(own)
+        moved.append(fitting)
         scored = _scored(task, model, [*own, *fitting, *_new(task, _fresh(task, name, space, model, rng))])
         scores |= scored
         liked += sorted(scored, key=scored.__getitem__)[:LIKED] if scored else fitting
     # A space without a model comes after those with one, in the order of its own.
     predicted = sorted(dict.fromkeys(liked), key=lambda s: scores.get(s, np.inf))
-    proven = sorted(dict.fromkeys([*seeds, *moved]), key=lambda s: scores.get(s, np.inf))
+    proven = sorted(dict.fromkeys([*_in_turn(seeds), *_in_turn(moved)]), key=lambda s: scores.get(s, np.inf))
     mixed = [s for pair in zip(predicted, proven, strict=False) for s in pair]
     return _new(task, [DEFAULT, *mixed, *proven, *predicted])
+
+
+def _in_turn(lists: Sequence[Sequence[Schedule]]) -> list[Schedule]:
+    """The first of each list, then the second of each, and so on: no space waits for another's last seed."""
+    return [schedule for row in zip_longest(*lists) for schedule in row if schedule is not None]
 
 
 def neighbours(task: Task, others: Sequence[Example]) -> list[Schedule]:

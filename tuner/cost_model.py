@@ -18,6 +18,7 @@ from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.features import VERSION, Context
+from tuner.relative import Relative
 from tuning_db.find import find
 from tuning_db.records import Policy, Status
 from tuning_db.store import Store
@@ -51,7 +52,7 @@ class Example:
     Attributes:
         context: the workload, the target and the policy.
         toolchain: id; only trials of one context and one toolchain are compared.
-        seconds: the best median; None where it failed.
+        seconds: as ``Relative`` has them; None where it failed.
     """
 
     context: Context
@@ -177,8 +178,10 @@ def _training_set(examples: Sequence[Example], best: Mapping[tuple[str, ...], fl
 def _train(part: TrainingSet) -> xgboost.Booster:
     # Errors near the best matter; whether a bad schedule is 8 or 12 times slower does not.
     weights = 2.0**-part.labels
-    data = xgboost.DMatrix(part.rows, label=part.labels, weight=weights, feature_names=part.names, nthread=1)
+    data = xgboost.DMatrix(part.rows, label=part.labels, weight=weights, nthread=1)
     booster = xgboost.train(PARAMETERS, data, num_boost_round=ROUNDS)
+    # Known beforehand, xgboost would compare them in every round, which takes half of the time.
+    booster.feature_names = part.names
     booster.set_attr(stamp=part.stamp)
     return booster
 
@@ -198,9 +201,10 @@ def all_examples(store: Store, kind: str, without: set[str] | None = None) -> li
     """
     targets = {row["fingerprint"]: Target.from_spec(row["spec"]) for row in store.targets()}
     contexts: dict[tuple[str, str, str], Context | None] = {}
-    found: dict[tuple[Any, ...], Example] = {}
+    found: dict[tuple[str, ...], Example] = {}
+    scales: dict[tuple[str, ...], Relative] = defaultdict(Relative)
     for row in store.training_rows(kind=kind, newest=NEWEST):
-        if row["space"] == "default" or row["workload"] in (without or ()):
+        if row["workload"] in (without or ()):
             continue
         where = (row["workload"], row["target"], row["policy"])
         if where not in contexts:
@@ -208,14 +212,16 @@ def all_examples(store: Store, kind: str, without: set[str] | None = None) -> li
         context = contexts[where]
         if context is None:
             continue
-        seconds = row["median"] if row["status"] == Status.OK.value else None
-        before = found.get(key := (*where, row["toolchain"], row["schedule"]))
-        if before is None:
+        group = (*where, row["toolchain"])
+        seconds = None
+        if row["status"] == Status.OK.value:
+            seconds = scales[group].add(row["schedule"], row["median"], row["evidence"])
+        key = (*group, row["schedule"])
+        if key not in found:
             schedule = Schedule(row["space"], row["version"], row["config"])
             found[key] = Example(context, row["toolchain"], schedule, seconds)
-        elif seconds is not None and seconds < (before.seconds or math.inf):
-            # Timed again. What disturbs a machine only ever makes it slower.
-            found[key] = replace(before, seconds=seconds)
+        elif seconds is not None:
+            found[key] = replace(found[key], seconds=seconds)
     return list(found.values())
 
 

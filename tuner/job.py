@@ -33,7 +33,7 @@ CHEAP_S = 0.1
 # Trials in a row without a new champion after which a job that has all the time there is gives a task up.
 HOPELESS = 256
 # New trials after which the cost model learns again.
-RELEARN = 16
+RELEARN = 8
 # Trials up to which a job ends with finding out how good its model is; with more, nobody would want to wait.
 WORTH_HOLDING_OUT = 3000
 
@@ -285,7 +285,7 @@ class Job:
         with self.store.transaction():
             self.store.add_schedule(schedule.id, schedule.space, schedule.version, dict(schedule.config))
             self.store.add_trial(trial, crown=crowned)
-        task.note(schedule, outcome.status, outcome.median)
+        task.note(schedule, outcome.status, outcome.median, evidence)
         self._unlearned += 1
 
     def _learn(self) -> None:

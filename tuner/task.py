@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from schedules.schedule import Schedule
 from schedules.space import Space, spaces_for
@@ -13,6 +14,7 @@ from targets.roofline import bound, floor_seconds
 from tuner.cost_model import Example
 from tuner.features import Context
 from tuner.frontend.stored import store_workload
+from tuner.relative import Relative
 from tuning_db.records import Key, Policy, Status, Toolchain
 from tuning_db.store import Store
 
@@ -59,6 +61,7 @@ class Task:
         found.pop("default", None)
         # The generic space is for what no space was made for.
         self.spaces = {name: s for name, s in found.items() if name != "generic"} or found
+        self.scale = Relative()
         self.context = Context(self.workload, self.target, self.policy)
         self.look_up_floor()
 
@@ -67,12 +70,15 @@ class Task:
         cost = (self.workload.flops, *traffic(self.workload, self.policy), self.workload.arithmetic)
         self.floor_s, self.bound = floor_seconds(self.target, *cost), bound(self.target, *cost)
 
-    def note(self, schedule: Schedule, status: Status, median: float | None) -> None:
-        """Take a trial into account."""
+    def note(
+        self, schedule: Schedule, status: Status, median: float | None, evidence: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take a trial into account; arguments as the fields of ``Trial``."""
         good = median if status is Status.OK else None
+        relative = self.scale.add(schedule.id, good, evidence or {}) if good is not None else None
         if schedule.id not in self.seconds:
             self.seconds[schedule.id] = good
-            self.examples.append(Example(self.context, self.key.toolchain, schedule, good))
+            self.examples.append(Example(self.context, self.key.toolchain, schedule, relative))
             self.idle += 1
         elif good is not None:
             # Timed again. What disturbs a machine only ever makes it slower: the best median is nearest the truth.
@@ -140,7 +146,7 @@ def read_task(
     for trial in store.trials(key.workload, key.target, key.toolchain, key.policy):
         if trial.schedule not in known:
             known[trial.schedule] = Schedule(*store.schedule(trial.schedule))
-        task.note(known[trial.schedule], trial.status, trial.median)
+        task.note(known[trial.schedule], trial.status, trial.median, trial.evidence)
     champion = store.champion(key)
     if champion is not None and champion.median is not None:
         task.champion = known[champion.schedule]

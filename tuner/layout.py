@@ -77,4 +77,3 @@ class Layouts:
             self._made[key] = LaidOut(guards, tuple(tensor(g.array) for g in guards), seconds)
         self._made.move_to_end(key)
         return self._made[key], kernel
-

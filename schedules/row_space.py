@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from schedules.operator import Operator
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 
@@ -53,6 +54,10 @@ class RowSpace(KnobSpace):
     def seed(self) -> dict[str, int]:
         """Good values of the knobs other than ``rows``."""
         return {}
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        row = self.workload.bytes / self.total
+        return Traits(tasks=-(-self.total // config["rows"]), inner=row, task=row * config["rows"])
 
     def program(self, config: Mapping[str, int]) -> Any:
         import tvm

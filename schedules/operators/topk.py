@@ -131,3 +131,10 @@ def ordered(x: Any) -> Any:
     value = tirx.Cast("float32", x)
     bits = tirx.reinterpret("int32", value)
     return tirx.Select(value == tirx.const(0.0, "float32"), tirx.const(0), bits ^ ((bits >> 31) & 0x7FFFFFFF))
+
+
+def valued(key: Any) -> Any:
+    """The float32 expression that ``ordered`` made a key of; NaN for the least int32, which no float becomes."""
+    from tvm import tirx
+
+    return tirx.reinterpret("float32", key ^ ((key >> 31) & 0x7FFFFFFF))

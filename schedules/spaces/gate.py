@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from schedules.operator import Operator
 from schedules.operators.moe_gate import MoeGate, score_of
 from schedules.operators.moe_hash_gate import MoeHashGate
-from schedules.operators.topk import ordered
+from schedules.operators.topk import ordered, valued
 from schedules.row_space import RowSpace, Tasks
 from schedules.vectors import largest, least, total
 
@@ -129,13 +129,6 @@ def _eligible(op: MoeGate) -> Any:
                         KEY[g * size + c * width + i] = LEAST
 
     return keep
-
-
-def valued(key: Any) -> Any:
-    """The float that ``ordered`` made a key of."""
-    from tvm import tirx
-
-    return tirx.reinterpret("float32", key ^ ((key >> 31) & 0x7FFFFFFF))
 
 
 def _gate(op: MoeGate, tasks: Tasks, lanes: int) -> Any:

@@ -37,12 +37,19 @@ def headstart(*arguments: str) -> list[str]:
 
 def trials(db: Path) -> list[tuple[str, str, str, str]]:
     """Trials of schedules new to them, in order: id, workload, schedule, job; none while there is no file."""
-    try:
-        with sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True) as connection:
-            new = "json_extract(evidence, '$.again') IS NULL"
-            return list(connection.execute(f"SELECT id, workload, schedule, job FROM trial WHERE {new} ORDER BY seq"))
-    except sqlite3.OperationalError:
-        return []
+    new = "json_extract(evidence, '$.again') IS NULL"
+    end = time.monotonic() + 10
+    while db.exists():
+        try:
+            with sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True) as connection:
+                rows = connection.execute(f"SELECT id, workload, schedule, job FROM trial WHERE {new} ORDER BY seq")
+                return list(rows)
+        except sqlite3.OperationalError:
+            # No table yet, or a writer that was killed left work for the next writer: neither means no trials.
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+    return []
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 The lanes of the first product run over query rows, since all rows of a task see the same keys: only the queries are
 transposed, once, and the softmax over keys needs no sum over lanes. Logits are kept as powers of two.
 
-Elements are four bytes, float32 or, where ``dpbf16ps`` multiplies, pairs of bfloat16. Buffers of a task are padded to
-whole vectors, arguments are not.
+Elements are four bytes, float32 or, where ``dpbf16ps`` multiplies queries and keys, pairs of bfloat16. (Weights are not
+rounded to bfloat16: the error would be a thousandth of the output, more than what rounding the output itself costs.)
+Buffers of a task are padded to whole vectors, arguments are not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from schedules.task_memory import LINE
 from schedules.vector_text import Function
 
 LOG2_E = math.log2(math.e)
@@ -26,7 +28,7 @@ class Parts:
     Attributes:
         lanes: of a vector.
         dtype: of the arguments, ``float32`` or ``bfloat16``.
-        pairs: whether elements are pairs of bfloat16.
+        pairs: whether elements of queries and keys are pairs of bfloat16.
         rows: query rows of a task, whole vectors.
     """
 
@@ -34,11 +36,6 @@ class Parts:
     dtype: str
     pairs: bool
     rows: int
-
-    @property
-    def raw(self) -> bool:
-        """Whether arguments are taken four bytes at a time, as they are."""
-        return self.pairs or self.dtype == "float32"
 
     def pack(self, dim: int, step: int) -> Function:
         """``(q, offsets, out)``: one vector of query rows, transposed.
@@ -48,16 +45,16 @@ class Parts:
         """
         f = Function(self.lanes, "ptr noalias %q, ptr noalias %offsets, ptr noalias %out")
         source = "i16" if self.dtype == "bfloat16" else "i32"
-        starts = [f.load("i32", f.at("%offsets", i, "i32")) for i in range(self.lanes)]
-        rows = [f.at("%q", f.op(f"sext i32 {start} to i64"), source) for start in starts]
+        starts = [f.read("i32", f.place("%offsets", i, "i32")) for i in range(self.lanes)]
+        rows = [f.place("%q", f.op(f"sext i32 {start} to i64"), source) for start in starts]
         count = _elements(dim, self.pairs)
         whole = dim // (1 + self.pairs) // self.lanes * self.lanes
 
         def block(at: str, _: list[str]) -> list[str]:
-            vectors = [self._elements(f, row, at) for row in rows]
+            vectors = [self._elements(f, row, at, self.pairs) for row in rows]
             for d, vector in enumerate(_transposed(f, vectors)):
-                to = f.at("%out", f.op(f"mul nuw nsw i64 {f.op(f'add nuw nsw i64 {at}, {d}')}, {step}"))
-                f.store(f.words, vector, to)
+                to = f.place("%out", f.op(f"mul nuw nsw i64 {f.op(f'add nuw nsw i64 {at}, {d}')}, {step}"))
+                f.write(f.words, vector, to)
             return []
 
         if whole:
@@ -65,103 +62,94 @@ class Parts:
         for d in range(whole, count):
             vector = "zeroinitializer"
             for i, row in enumerate(rows):
-                value = self._element(f, row, d, dim)
+                value = self._element(f, row, d, dim, self.pairs)
                 vector = f.op(f"insertelement {f.words} {vector}, i32 {value}, i64 {i}")
-            f.store(f.words, vector, f.at("%out", d * step))
+            f.write(f.words, vector, f.place("%out", d * step))
         return f
 
-    def _elements(self, f: Function, row: str, at: str) -> str:
+    def _elements(self, f: Function, row: str, at: str, pairs: bool) -> str:
         """A vector of elements of a row, from element ``at``."""
-        if self.raw:
-            return f.load(f.words, f.at(row, at, "i32"))
-        return f.widen(f.load(f"<{self.lanes} x i16>", f.at(row, at, "i16")))
+        if pairs or self.dtype == "float32":
+            return f.read(f.words, f.place(row, at, "i32"))
+        return f.widen(f.read(f"<{self.lanes} x i16>", f.place(row, at, "i16")))
 
-    def _element(self, f: Function, row: str, at: int, dim: int) -> str:
+    def _element(self, f: Function, row: str, at: int, dim: int, pairs: bool) -> str:
         """One element of a row; half of a last odd pair is zero."""
-        if self.pairs and 2 * at + 1 == dim:
-            half = f.load("i16", f.at(row, 2 * at, "i16"))
+        if pairs and 2 * at + 1 == dim:
+            half = f.read("i16", f.place(row, 2 * at, "i16"))
             return f.op(f"zext i16 {half} to i32")
-        if self.raw:
-            return f.load("i32", f.at(row, at, "i32"))
-        half = f.load("i16", f.at(row, at, "i16"))
+        if pairs or self.dtype == "float32":
+            return f.read("i32", f.place(row, at, "i32"))
+        half = f.read("i16", f.place(row, at, "i16"))
         word = f.op(f"zext i16 {half} to i32")
         return f.op(f"shl i32 {word}, 16")
 
-    def copy(self, dim: int) -> Function:
-        """``(row, out)``: a row of ``dim`` numbers as elements."""
+    def copy(self, dim: int, pairs: bool) -> Function:
+        """``(row, out)``: a row of ``dim`` numbers as elements, float32 or ``pairs``."""
         f = Function(self.lanes, "ptr noalias %row, ptr noalias %out")
-        count = _elements(dim, self.pairs)
-        whole = dim // (1 + self.pairs) // self.lanes * self.lanes
+        count = _elements(dim, pairs)
+        whole = dim // (1 + pairs) // self.lanes * self.lanes
 
         def block(at: str, _: list[str]) -> list[str]:
-            f.store(f.words, self._elements(f, "%row", at), f.at("%out", at))
+            f.write(f.words, self._elements(f, "%row", at, pairs), f.place("%out", at))
             return []
 
         if whole:
             f.loop(whole, [], block, self.lanes)
         for d in range(whole, count):
-            f.store("i32", self._element(f, "%row", d, dim), f.at("%out", d))
+            f.write("i32", self._element(f, "%row", d, dim, pairs), f.place("%out", d))
         return f
 
-    def couple(self, dim: int) -> Function:
-        """``(first, second, out)``: two rows of ``dim`` bfloat16 as one of pairs, ``first[d]`` with ``second[d]``."""
-        f = Function(self.lanes, "ptr noalias %first, ptr noalias %second, ptr noalias %out")
-        rows = ("%first", "%second")
-        whole = dim // self.lanes * self.lanes
-
-        def joined(low: str, high: str) -> str:
-            high = f.op(f"shl {f.words} {f.op(f'zext {half} {high} to {f.words}')}, {f.word(16)}")
-            return f.op(f"or {f.words} {f.op(f'zext {half} {low} to {f.words}')}, {high}")
-
-        half = f"<{self.lanes} x i16>"
-
-        def block(at: str, _: list[str]) -> list[str]:
-            f.store(f.words, joined(*(f.load(half, f.at(row, at, "i16")) for row in rows)), f.at("%out", at))
-            return []
-
-        if whole:
-            f.loop(whole, [], block, self.lanes)
-        if whole < dim:
-            last = [f.few("i16", f.at(row, whole, "i16"), dim - whole, self.lanes) for row in rows]
-            f.store(f.words, joined(*last), f.at("%out", whole))
+    def fetch(self, dim: int) -> Function:
+        """``(row)``: ask for a row of ``dim`` numbers, which will be read soon, to come to the cache."""
+        f = Function(self.lanes, "ptr noalias %row")
+        f.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        for byte in range(0, dim * (2 if self.dtype == "bfloat16" else 4), LINE):
+            f.lines.append(f"  call void @llvm.prefetch.p0(ptr {f.place('%row', byte, 'i8')}, i32 0, i32 3, i32 1)")
         return f
 
     def softmax(self, causal: bool) -> Function:
         """One block of keys: logits to weights, maximum and sum of each row kept up to date.
 
-        ``(s, bias, limit, m, l, alpha, p, keys, first, scale)``: ``s[keys, rows]`` are dot products, ``bias[keys]`` 0
-        or minus infinity, ``m``, ``l`` and ``alpha`` of ``[rows]`` the maximum, the sum and what earlier results are to be
-        multiplied by. Weights go to ``p[keys, rows]``, of pairs to ``p[keys / 2, rows]``; ``p`` may be ``s``. ``scale``
-        has log2(e) in it. Where ``causal``, key ``first + i`` counts for rows whose ``limit`` is no less.
+        ``(s, bias, limit, m, l, alpha, keys, first, scale)``: ``s[keys, rows]`` are dot products, and weights
+        afterwards; ``bias[keys]`` is 0 or minus infinity; ``m``, ``l`` and ``alpha`` of ``[rows]`` are the maximum, the
+        sum, and what earlier results are to be multiplied by. ``scale`` has log2(e) in it. Where ``causal``, key
+        ``first + i`` counts for rows whose ``limit`` is no less.
         """
-        arguments = "ptr %s, ptr noalias %bias, ptr noalias %limit, ptr noalias %m, ptr noalias %l, "
-        arguments += "ptr noalias %alpha, ptr %p, i64 %keys, i32 %first, float %scale"
+        arguments = "ptr noalias %s, ptr noalias %bias, ptr noalias %limit, ptr noalias %m, ptr noalias %l, "
+        arguments += "ptr noalias %alpha, i64 %keys, i32 %first, float %scale"
         f = Function(self.lanes, arguments)
-        scale = f.spread("%scale")
+        scale = f.everywhere("%scale")
         vectors = self.rows // self.lanes
         group = max(g for g in (1, 2, 4) if vectors % g == 0)
 
-        def columns(base: str, key: str, at: str) -> list[str]:
-            start = f.at(base, f.op(f"add nuw nsw i64 {f.op(f'mul nuw nsw i64 {key}, {self.rows}')}, {at}"))
-            return [f.at(start, j * self.lanes) for j in range(group)]
+        def columns(key: str, at: str) -> list[str]:
+            start = f.place("%s", f.op(f"add nuw nsw i64 {f.op(f'mul nuw nsw i64 {key}, {self.rows}')}, {at}"))
+            return [f.place(start, j * self.lanes) for j in range(group)]
 
         def block(at: str, _: list[str]) -> list[str]:
-            mine = {x: [f.at(f.at(f"%{x}", at), j * self.lanes) for j in range(group)] for x in ("m", "l", "alpha")}
-            limits = [f.load(f.words, f.at(f.at("%limit", at), j * self.lanes)) for j in range(group)] if causal else []
-            before = [f.load(f.floats, address) for address in mine["m"]]
+            mine = {
+                x: [f.place(f.place(f"%{x}", at), j * self.lanes) for j in range(group)] for x in ("m", "l", "alpha")
+            }
+            limits = (
+                [f.read(f.words, f.place(f.place("%limit", at), j * self.lanes)) for j in range(group)]
+                if causal
+                else []
+            )
+            before = [f.read(f.floats, address) for address in mine["m"]]
 
             def highest(key: str, most: list[str]) -> list[str]:
-                bias = f.spread(f.load("float", f.at("%bias", key)))
+                bias = f.everywhere(f.read("float", f.place("%bias", key)))
                 found = []
                 if causal:
-                    position = f.spread(f.op(f"add i32 {f.op(f'trunc i64 {key} to i32')}, %first"), "i32")
-                for j, address in enumerate(columns("%s", key, at)):
-                    x = f.multiply_add(f.load(f.floats, address), scale, bias)
+                    position = f.everywhere(f.op(f"add i32 {f.op(f'trunc i64 {key} to i32')}, %first"), "i32")
+                for j, address in enumerate(columns(key, at)):
+                    x = f.multiply_add(f.read(f.floats, address), scale, bias)
                     if causal:
                         seen = f.op(f"icmp sle {f.words} {position}, {limits[j]}")
                         least = f.constant(-math.inf)
                         x = f.op(f"select <{self.lanes} x i1> {seen}, {f.floats} {x}, {f.floats} {least}")
-                    f.store(f.floats, x, address)
+                    f.write(f.floats, x, address)
                     found.append(f.larger(x, most[j]))
                 return found
 
@@ -169,29 +157,20 @@ class Parts:
             alphas = [f.exp2(f.op(f"fsub {f.floats} {old}, {new}")) for old, new in zip(before, most, strict=True)]
 
             def power(address: str, j: int) -> str:
-                return f.exp2(f.op(f"fsub {f.floats} {f.load(f.floats, address)}, {most[j]}"))
+                return f.exp2(f.op(f"fsub {f.floats} {f.read(f.floats, address)}, {most[j]}"))
 
-            def single(key: str, sums: list[str]) -> list[str]:
-                values = [power(address, j) for j, address in enumerate(columns("%s", key, at))]
-                for value, address in zip(values, columns("%p", key, at), strict=True):
-                    f.store(f.floats, value, address)
+            def raise_all(key: str, sums: list[str]) -> list[str]:
+                values = [power(address, j) for j, address in enumerate(columns(key, at))]
+                for value, address in zip(values, columns(key, at), strict=True):
+                    f.write(f.floats, value, address)
                 return [f.op(f"fadd {f.floats} {a}, {b}") for a, b in zip(sums, values, strict=True)]
 
-            def double(key: str, sums: list[str]) -> list[str]:
-                even = columns("%s", key, at)
-                odd = [f.at(address, self.rows) for address in even]
-                values = [[power(address, j) for j, address in enumerate(row)] for row in (even, odd)]
-                for low, high, to in zip(*values, columns("%p", f.op(f"lshr i64 {key}, 1"), at), strict=True):
-                    f.store(f.words, _rounded_pair(f, low, high), to)
-                both = [f.op(f"fadd {f.floats} {a}, {b}") for a, b in zip(*values, strict=True)]
-                return [f.op(f"fadd {f.floats} {a}, {b}") for a, b in zip(sums, both, strict=True)]
-
             zeros = [(f.floats, "zeroinitializer")] * group
-            sums = f.loop("%keys", zeros, double if self.pairs else single, 1 + self.pairs)
+            sums = f.loop("%keys", zeros, raise_all)
             for j in range(group):
-                total = f.multiply_add(f.load(f.floats, mine["l"][j]), alphas[j], sums[j])
+                total = f.multiply_add(f.read(f.floats, mine["l"][j]), alphas[j], sums[j])
                 for value, name in ((most[j], "m"), (total, "l"), (alphas[j], "alpha")):
-                    f.store(f.floats, value, mine[name][j])
+                    f.write(f.floats, value, mine[name][j])
             return []
 
         f.loop(self.rows, [], block, group * self.lanes)
@@ -204,60 +183,49 @@ class Parts:
         ``w + i * lanes``. A row that saw nothing gets a finite factor of its sums, which are zero.
         """
         f = Function(self.lanes, "ptr noalias %m, ptr noalias %l, ptr noalias %sink, ptr noalias %w")
-        maxima = [f.load(f.floats, f.at("%m", i * apart)) for i in range(splits)]
+        maxima = [f.read(f.floats, f.place("%m", i * apart)) for i in range(splits)]
         most = maxima[0]
         for other in maxima[1:]:
             most = f.larger(most, other)
         factors = [f.exp2(f.op(f"fsub {f.floats} {own}, {most}")) for own in maxima]
         total = "zeroinitializer"
         for i, factor in enumerate(factors):
-            total = f.multiply_add(f.load(f.floats, f.at("%l", i * apart)), factor, total)
+            total = f.multiply_add(f.read(f.floats, f.place("%l", i * apart)), factor, total)
         if sink:
-            power = f.op(f"fmul {f.floats} {f.load(f.floats, '%sink')}, {f.constant(LOG2_E)}")
+            power = f.op(f"fmul {f.floats} {f.read(f.floats, '%sink')}, {f.constant(LOG2_E)}")
             total = f.op(f"fadd {f.floats} {total}, {f.exp2(f.op(f'fsub {f.floats} {power}, {most}'))}")
         total = f.larger(total, f.constant(1e-37))
         for i, factor in enumerate(factors):
-            f.store(f.floats, f.op(f"fdiv {f.floats} {factor}, {total}"), f.at("%w", i * self.lanes))
+            f.write(f.floats, f.op(f"fdiv {f.floats} {factor}, {total}"), f.place("%w", i * self.lanes))
         return f
 
     def blend(self, dim: int, splits: int, apart: int) -> Function:
         """``(o, w, out)``: one row of output, ``sum_i w[i * lanes] o[i * apart + d]``, rounded to ``dtype``."""
         f = Function(self.lanes, "ptr noalias %o, ptr noalias %w, ptr noalias %out")
-        factors = [f.spread(f.load("float", f.at("%w", i * self.lanes))) for i in range(splits)]
+        factors = [f.everywhere(f.read("float", f.place("%w", i * self.lanes))) for i in range(splits)]
         short = self.dtype == "bfloat16"
         element = "i16" if short else "float"
 
         def total(at: str | int) -> str:
             value = "zeroinitializer"
             for i, factor in enumerate(factors):
-                value = f.multiply_add(f.load(f.floats, f.at(f.at("%o", at), i * apart)), factor, value)
+                value = f.multiply_add(f.read(f.floats, f.place(f.place("%o", at), i * apart)), factor, value)
             return f.narrow(value) if short else value
 
         def block(at: str, _: list[str]) -> list[str]:
-            f.store(f"<{self.lanes} x {element}>", total(at), f.at("%out", at, element))
+            f.write(f"<{self.lanes} x {element}>", total(at), f.place("%out", at, element))
             return []
 
         whole = dim // self.lanes * self.lanes
         if whole:
-            f.loop(whole, [], block, self.lanes)
+            f.loop(whole, [], block, self.lanes, rolled=True)
         if whole < dim:
-            f.store_few(element, total(whole), f.at("%out", whole, element), dim - whole, self.lanes)
+            f.store_few(element, total(whole), f.place("%out", whole, element), dim - whole, self.lanes)
         return f
 
 
 def _elements(dim: int, pairs: bool) -> int:
     return (dim + 1) // 2 if pairs else dim
-
-
-def _rounded_pair(f: Function, low: str, high: str) -> str:
-    """Two float32 vectors as one of pairs of bfloat16, rounded to nearest even."""
-    bits = []
-    for value in (low, high):
-        word = f.op(f"bitcast {f.floats} {value} to {f.words}")
-        odd = f.op(f"and {f.words} {f.op(f'lshr {f.words} {word}, {f.word(16)}')}, {f.word(1)}")
-        bits.append(f.op(f"add {f.words} {word}, {f.op(f'add {f.words} {odd}, {f.word(0x7FFF)}')}"))
-    below = f.op(f"lshr {f.words} {bits[0]}, {f.word(16)}")
-    return f.op(f"or {f.words} {below}, {f.op(f'and {f.words} {bits[1]}, {f.word(-65536)}')}")
 
 
 def _transposed(f: Function, rows: list[str]) -> list[str]:

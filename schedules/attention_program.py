@@ -29,7 +29,7 @@ class Sizes:
     Attributes:
         view: the operator's groups.
         lanes: of a vector.
-        pairs: whether the products are of pairs of bfloat16.
+        pairs: whether dot products are of pairs of bfloat16.
         config: ``keys`` of a block; ``splits`` of the keys; ``depth`` of the sum between visits to the same logits;
             ``score_keys x score_vectors`` and ``value_rows x value_vectors``, the register tiles.
     """
@@ -71,7 +71,7 @@ class Sizes:
 
     @property
     def value_row(self) -> int:
-        """Elements from one gathered value, or pair of values, to the next."""
+        """Elements from one gathered value to the next."""
         return spaced(ceiling(self.width, self.lanes)) if self.apart else self.key_row
 
     @property
@@ -81,8 +81,13 @@ class Sizes:
 
     @property
     def weighted(self) -> int:
-        """Elements of a task's weighted sums of values, ``[rows, width]``."""
-        return self.view.rows * self.width
+        """Elements of a task's weighted sums of values."""
+        return self.view.rows * self.sum_row
+
+    @property
+    def sum_row(self) -> int:
+        """Elements from one row of weighted sums to the next."""
+        return spaced(self.width)
 
     @property
     def sums(self) -> int:
@@ -103,9 +108,7 @@ class Sizes:
         needed = {"queries": self.rows * self.steps, "keys": self.block * self.key_row}
         needed |= {"logits": self.block * self.rows, "bias": self.block, "alpha": self.rows, "limits": self.rows}
         if self.apart:
-            needed["values"] = self.block // (1 + self.pairs) * self.value_row
-        if self.pairs:
-            needed["powers"] = self.block // 2 * self.rows
+            needed["values"] = self.block * self.value_row
         return {**needed, "offsets": self.lanes}
 
     @property
@@ -129,17 +132,17 @@ class Program:
         s, c, add = self.sizes, self.config, self.library.add
         panel = c["score_vectors"] * self.lanes
         self.pack = add("pack", self.parts.pack(self.op.dim, panel))
-        self.copy = add("copy", self.parts.copy(self.op.dim))
-        value = self.parts.couple if self.pairs else self.parts.copy
-        self.copy_value = add("copy_value", value(self.view.value_dim)) if s.apart else ""
+        self.copy = add("copy", self.parts.copy(self.op.dim, self.pairs))
+        self.copy_value = add("copy_value", self.parts.copy(self.view.value_dim, False)) if s.apart else ""
+        self.fetch = add("fetch", self.parts.fetch(self.op.dim))
         score = Tile(c["score_keys"], c["score_vectors"], self.lanes, s.key_row, 1, panel, self.pairs)
         self.scores = add("scores", score.stored(s.rows, "zero"))
         self.more_scores = add("more_scores", score.stored(s.rows, "add"))
         self.softmax = add("softmax", self.parts.softmax(self.view.causal))
         self.values = {}
         for rows in {c["value_rows"], self.view.rows % c["value_rows"]} - {0}:
-            tile = Tile(rows, c["value_vectors"], self.lanes, 1, s.rows, s.value_row, self.pairs)
-            self.values[rows] = add(f"values_{rows}", tile.stored(s.width, "scale"))
+            tile = Tile(rows, c["value_vectors"], self.lanes, 1, s.rows, s.value_row)
+            self.values[rows] = add(f"values_{rows}", tile.stored(s.sum_row, "scale"))
         sink = bool(getattr(self.op, "sink", False))
         self.weights = add("weights", self.parts.weights(self.splits, s.sums, sink))
         self.blend = add("blend", self.parts.blend(self.view.value_dim, self.splits, s.sums))
@@ -228,74 +231,71 @@ class Program:
 
         def source(name: str, key: Any) -> Any:
             place = view.key(b, group, first + tirx.min(key, count - 1))
-            return T.address_of(b[name][(*place, 0)])
+            return T.address_of(b[name][_first(place)])
 
         with T.serial(0, padded) as key:
             present = view.present(b, group, first + tirx.min(key, count - 1))
             there = key < count if present is None else tirx.all(key < count, present)
             memory["bias"].put(key, tirx.Select(there, T.float32(0), T.float32(float("-inf"))))
+            if self.config["ahead"]:
+                soon = view.key(b, group, tirx.min(first + key + self.config["ahead"], view.keys - 1))
+                call(self.fetch, T.address_of(b[view.keys_from][_first(soon)]))
             call(self.copy, source(view.keys_from, key), memory["keys"].at(key * s.key_row))
-            if s.apart and not self.pairs:
+            if s.apart:
                 call(self.copy_value, source(view.values_from, key), memory["values"].at(key * s.value_row))
-        if self.pairs:
-            with T.serial(0, padded // 2) as pair:
-                both = [source(view.values_from, pair * 2 + i) for i in range(2)]
-                call(self.copy_value, *both, memory["values"].at(pair * s.value_row))
 
     def _scores(self, memory: Mapping[str, Region], tiles: Any) -> None:
         """Dot products ``logits[key, row]``."""
         from tvm.script.ir_builder import tirx as T
 
-        s, depth, rows = self.sizes, self.config["depth"], self.config["score_keys"]
+        s, depth = self.sizes, self.config["depth"]
         panel = self.config["score_vectors"] * self.lanes
         for start in range(0, s.steps, depth):
-            with T.serial(0, s.rows // panel) as p, T.serial(0, tiles) as tile:
+            with T.serial(0, s.rows // panel) as p:
                 call(
                     self.more_scores if start else self.scores,
-                    memory["keys"].at(tile * (rows * s.key_row) + start),
+                    memory["keys"].at(start),
                     memory["queries"].at(p * (s.steps * panel) + start * panel),
-                    memory["logits"].at(tile * (rows * s.rows) + p * panel),
+                    memory["logits"].at(p * panel),
                     memory["alpha"].at(),
                     T.int64(min(depth, s.steps - start)),
+                    T.Cast("int64", tiles),
                 )
 
     def _softmax(self, b: Buffers, first: Any, keys: Any, memory: Mapping[str, Region], sums: Region) -> None:
-        """Logits to powers."""
+        """Logits to weights."""
         from tvm.script.ir_builder import tirx as T
 
         s = self.sizes
         rows = [memory[name].at() for name in ("logits", "bias", "limits")]
-        rows += [s.most(sums).at(), s.totals(sums).at(), memory["alpha"].at(), self._powers(memory).at()]
+        rows += [s.most(sums).at(), s.totals(sums).at(), memory["alpha"].at()]
         call(self.softmax, *rows, T.Cast("int64", keys), first, self.view.scale(b) * T.float32(LOG2_E))
 
-    def _powers(self, memory: Mapping[str, Region]) -> Region:
-        return memory["powers" if self.pairs else "logits"]
-
     def _values(self, memory: Mapping[str, Region], sums: Region, keys: Any) -> None:
-        """``sums = alpha sums + powers^T values``."""
+        """``sums = alpha sums + weights^T values``."""
         from tvm.script.ir_builder import tirx as T
 
         s, tile = self.sizes, self.config["value_rows"]
         panel = self.config["value_vectors"] * self.lanes
         values = memory["values" if s.apart else "keys"]
 
-        def add(rows: int, row: Any, column: Any) -> None:
+        def add(rows: int, row: int, tiles: int, column: Any) -> None:
             call(
                 self.values[rows],
-                self._powers(memory).at(row),
+                memory["logits"].at(row),
                 values.at(column * panel),
-                sums.at(row * s.width + column * panel),
+                sums.at(row * s.sum_row + column * panel),
                 memory["alpha"].at(row),
-                T.Cast("int64", keys // (1 + self.pairs)),
+                T.Cast("int64", keys),
+                T.int64(tiles),
             )
 
         whole = self.view.rows // tile * tile
         with T.serial(0, s.width // panel) as column:
             if whole:
-                with T.serial(0, whole // tile) as i:
-                    add(tile, i * tile, column)
+                add(tile, 0, whole // tile, column)
             if whole < self.view.rows:
-                add(self.view.rows - whole, whole, column)
+                add(self.view.rows - whole, whole, 1, column)
 
     def _finish(self, b: Buffers, group: Any, sums: Region, vector: Any) -> None:
         """Divide and write one vector of rows."""
@@ -312,5 +312,10 @@ class Program:
         maxima, totals = s.most(sums).at(first), s.totals(sums).at(first)
         call(self.weights, maxima, totals, memory["sinks"].at(), memory["weights"].at())
         with T.serial(0, tirx.max(tirx.min(view.size(group) - first, lanes), 0)) as lane:
-            to = T.address_of(out[(*view.query(group, first + lane), 0)])
-            call(self.blend, sums.at((first + lane) * s.width), memory["weights"].at(lane), to)
+            to = T.address_of(out[_first(view.query(group, first + lane))])
+            call(self.blend, sums.at((first + lane) * s.sum_row), memory["weights"].at(lane), to)
+
+
+def _first(place: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The first channel at a place. (Python 3.10 has no star in a subscript.)"""
+    return (*place, 0)

@@ -49,12 +49,12 @@ class Tile:
         """
 
         def body(step: str, acc: list[str]) -> list[str]:
-            column = f.at(a, f.op(f"mul nuw nsw i64 {step}, {self.a_step}") if self.a_step != 1 else step)
-            row = f.at(b, f.op(f"mul nuw nsw i64 {step}, {self.b_step}"))
-            right = [f.load(f.floats, f.at(row, j * self.lanes)) for j in range(self.vectors)]
+            column = f.place(a, f.op(f"mul nuw nsw i64 {step}, {self.a_step}") if self.a_step != 1 else step)
+            row = f.place(b, f.op(f"mul nuw nsw i64 {step}, {self.b_step}"))
+            right = [f.read(f.floats, f.place(row, j * self.lanes)) for j in range(self.vectors)]
             out = []
             for i in range(self.rows):
-                left = f.spread(f.load("float", f.at(column, i * self.a_row)))
+                left = f.everywhere(f.read("float", f.place(column, i * self.a_row)))
                 for j in range(self.vectors):
                     out.append(self._step(f, left, right[j], acc[i * self.vectors + j]))
             return out
@@ -69,25 +69,30 @@ class Tile:
         return f.op(f"call {DOT}(<16 x float> {c}, <32 x bfloat> {left}, <32 x bfloat> {right})")
 
     def stored(self, c_row: int, start: str) -> Function:
-        """``(a, b, c, scale, steps)``: writes the tile to ``c``, the rows ``c_row`` apart.
+        """``(a, b, c, scale, steps, tiles)``: writes tiles below each other to ``c``, their rows ``c_row`` apart.
 
         Args:
             c_row: elements from one row of ``c`` to the next.
             start: ``zero``; ``add`` to what ``c`` has; ``scale`` to what it has times ``scale[row]``.
         """
-        f = Function(self.lanes, "ptr noalias %a, ptr noalias %b, ptr noalias %c, ptr noalias %scale, i64 %steps")
+        arguments = "ptr noalias %a, ptr noalias %b, ptr noalias %c, ptr noalias %scale, i64 %steps, i64 %tiles"
+        f = Function(self.lanes, arguments)
 
-        def held(i: int, j: int) -> str:
-            return f.load(f.floats, f.at("%c", i * c_row + j * self.lanes))
-
-        scales = [f.spread(f.load("float", f.at("%scale", i))) for i in range(self.rows)] if start == "scale" else []
-        if start == "zero":
+        def tile(at: str, _: list[str]) -> list[str]:
+            row = f.op(f"mul nuw nsw i64 {at}, {self.rows}")
+            a = f.place("%a", f.op(f"mul nuw nsw i64 {row}, {self.a_row}"))
+            c = f.place("%c", f.op(f"mul nuw nsw i64 {row}, {c_row}"))
+            places = [f.place(c, i * c_row + j * self.lanes) for i, j in self.cells]
             begin = ["zeroinitializer"] * len(self.cells)
-        elif start == "add":
-            begin = [held(i, j) for i, j in self.cells]
-        else:
-            begin = [f.op(f"fmul {f.floats} {held(i, j)}, {scales[i]}") for i, j in self.cells]
-        total = self.sums(f, "%a", "%b", "%steps", begin)
-        for (i, j), value in zip(self.cells, total, strict=True):
-            f.store(f.floats, value, f.at("%c", i * c_row + j * self.lanes))
+            if start != "zero":
+                begin = [f.read(f.floats, place) for place in places]
+            if start == "scale":
+                scales = f.place("%scale", row)
+                each = [f.everywhere(f.read("float", f.place(scales, i))) for i in range(self.rows)]
+                begin = [f.op(f"fmul {f.floats} {x}, {each[i]}") for x, (i, _) in zip(begin, self.cells, strict=True)]
+            for place, total in zip(places, self.sums(f, a, "%b", "%steps", begin), strict=True):
+                f.write(f.floats, total, place)
+            return []
+
+        f.loop("%tiles", [], tile, rolled=True)
         return f

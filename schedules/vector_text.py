@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from schedules.llvm_text import Text, splat
+
 # 2**f for |f| <= 1/2: least maximum of the relative error, 2e-7 with rounding, lowest power first.
 EXP2 = (1.0, 0.6931470036506653, 0.24022242426872253, 0.05550733581185341, 0.009671512991189957, 0.001326472731307149)
 # Adding 1.5 * 2**23 rounds a float32 to an integer, which then is in the low bits.
@@ -24,7 +26,7 @@ def real(value: float) -> str:
     return f"0x{int(bits):016X}"
 
 
-class Function:
+class Function(Text):
     """The body of one function, in single assignment form: every method adds instructions and names its result.
 
     Attributes:
@@ -33,61 +35,42 @@ class Function:
     """
 
     def __init__(self, lanes: int, arguments: str) -> None:
+        super().__init__()
         self.lanes, self.arguments = lanes, arguments
         self.floats, self.words = f"<{lanes} x float>", f"<{lanes} x i32>"
-        self.lines: list[str] = []
         self.declarations: set[str] = set()
-        self.block, self.names = "entry", 0
+        self.block = "entry"
 
     def name(self) -> str:
         """A name that is not taken."""
         self.names += 1
         return f"v{self.names}"
 
-    def op(self, text: str) -> str:
-        """Add an instruction with a result."""
-        result = f"%{self.name()}"
-        self.lines.append(f"  {result} = {text}")
-        return result
-
-    def at(self, base: str, offset: int | str, element: str = "float") -> str:
+    def place(self, base: str, offset: int | str, element: str = "float") -> str:
         """The address ``offset`` elements after ``base``."""
-        return base if offset == 0 else self.op(f"getelementptr {element}, ptr {base}, i64 {offset}")
+        return self.at(base, offset, element)
 
-    def load(self, kind: str, address: str) -> str:
+    def read(self, kind: str, address: str) -> str:
         """A value at an address that is a multiple of nothing but its elements."""
-        return self.op(f"load {kind}, ptr {address}, align {_align(kind)}")
+        return self.load(kind, address, _align(kind))
 
-    def store(self, kind: str, value: str, address: str) -> None:
-        """The opposite of ``load``."""
+    def write(self, kind: str, value: str, address: str) -> None:
+        """The opposite of ``read``."""
         self.lines.append(f"  store {kind} {value}, ptr {address}, align {_align(kind)}")
-
-    def few(self, element: str, address: str, count: int, width: int) -> str:
-        """The first ``count`` elements at an address in a vector of ``width``, zeros behind them."""
-        kind = f"<{width} x {element}>"
-        if count == width:
-            return self.load(kind, address)
-        value = "zeroinitializer"
-        for at in range(count):
-            one = self.load(element, self.at(address, at, element))
-            value = self.op(f"insertelement {kind} {value}, {element} {one}, i64 {at}")
-        return value
 
     def store_few(self, element: str, value: str, address: str, count: int, width: int) -> None:
         """Write the first ``count`` elements of a vector of ``width``."""
         kind = f"<{width} x {element}>"
         if count == width:
-            self.store(kind, value, address)
+            self.write(kind, value, address)
             return
         for at in range(count):
             one = self.op(f"extractelement {kind} {value}, i64 {at}")
-            self.store(element, one, self.at(address, at, element))
+            self.write(element, one, self.place(address, at, element))
 
-    def spread(self, value: str, element: str = "float") -> str:
+    def everywhere(self, value: str, element: str = "float") -> str:
         """A scalar in all lanes."""
-        kind = f"<{self.lanes} x {element}>"
-        one = self.op(f"insertelement {kind} poison, {element} {value}, i64 0")
-        return self.op(f"shufflevector {kind} {one}, {kind} poison, <{self.lanes} x i32> zeroinitializer")
+        return self.spread(element, value, self.lanes)
 
     def constant(self, value: float) -> str:
         """A float32 constant in all lanes."""
@@ -95,7 +78,7 @@ class Function:
 
     def word(self, value: int) -> str:
         """An integer constant in all lanes."""
-        return f"<{', '.join([f'i32 {value}'] * self.lanes)}>"
+        return splat(value, "i32", self.lanes)
 
     def multiply_add(self, a: str, b: str, c: str) -> str:
         """``a b + c``, fused where the chip can."""
@@ -109,11 +92,11 @@ class Function:
         return self.op(f"select <{self.lanes} x i1> {above}, {self.floats} {a}, {self.floats} {b}")
 
     def exp2(self, x: str) -> str:
-        """``2**x``, 0 below -126.5, up to ``2**127`` above 127."""
+        """``2**x``, 0 below -126.5, ``2**127`` above 127; NaN stays NaN."""
         # Rounding to -127 makes a biased exponent of zero, which is the number zero.
-        x = self.larger(x, self.constant(-127.0))
-        below = self.op(f"fcmp olt {self.floats} {x}, {self.constant(127.0)}")
-        x = self.op(f"select <{self.lanes} x i1> {below}, {self.floats} {x}, {self.floats} {self.constant(127.0)}")
+        for least, bound in ((True, self.constant(-127.0)), (False, self.constant(127.0))):
+            beyond = self.op(f"fcmp {'olt' if least else 'ogt'} {self.floats} {x}, {bound}")
+            x = self.op(f"select <{self.lanes} x i1> {beyond}, {self.floats} {bound}, {self.floats} {x}")
         whole = self.op(f"fadd {self.floats} {x}, {self.constant(ROUNDER)}")
         rounded = self.op(f"fsub {self.floats} {whole}, {self.constant(ROUNDER)}")
         part = self.op(f"fsub {self.floats} {x}, {rounded}")
@@ -127,11 +110,10 @@ class Function:
         power = self.op(f"bitcast {self.words} {bits} to {self.floats}")
         return self.op(f"fmul {self.floats} {total}, {power}")
 
-    def widen(self, halves: str, width: int | None = None) -> str:
+    def widen(self, halves: str) -> str:
         """The float32 bits of a vector of ``i16`` that are bfloat16 bits."""
-        width = width or self.lanes
-        words = self.op(f"zext <{width} x i16> {halves} to <{width} x i32>")
-        return self.op(f"shl <{width} x i32> {words}, {self.word(16)}")
+        words = self.op(f"zext <{self.lanes} x i16> {halves} to {self.words}")
+        return self.op(f"shl {self.words} {words}, {self.word(16)}")
 
     def narrow(self, value: str) -> str:
         """The bfloat16 bits, as ``i16``, of a float32 vector, rounded to nearest even."""

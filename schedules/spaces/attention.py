@@ -7,12 +7,13 @@ The program is one of its own (``schedules/attention_program.py``) for every ope
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from schedules.attention_program import Program, Sizes, ceiling
 from schedules.attention_view import VIEWS
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
+from schedules.traits import Traits
 from schedules.workload import Workload
 from targets import Target
 
@@ -22,24 +23,25 @@ if TYPE_CHECKING:
 
 class Attention(KnobSpace):
     """Knobs: ``rows`` of queries a task; ``keys`` a block; ``splits`` of the keys; ``depth`` of a dot product between
-    visits to the same logits; register tiles ``score_keys x score_vectors`` and ``value_rows x value_vectors``."""
+    visits to the same logits; register tiles ``score_keys x score_vectors`` and ``value_rows x value_vectors``;
+    ``ahead``: keys ahead of the one being gathered that memory is asked for."""
 
     name: ClassVar[str] = "attention"
     version: ClassVar[int] = 1
 
     def __init__(self, workload: Workload, target: Target) -> None:
         super().__init__(workload, target)
-        self.op = workload.instance
-        assert self.op is not None
-        self.view = VIEWS[type(self.op)]
-        self.lanes = target.lanes
+        op: Any = workload.instance
+        self.op, self.view = op, VIEWS[type(op)]
+        # Arm's wider vectors are a type of their own to LLVM; chips that have them do as much a cycle in narrow ones.
+        self.lanes = 4 if target.has("neon") else target.lanes
         self.most = self.view.most_rows(self.op)
         # AVX512-BF16 multiplies pairs of bfloat16; other chips widen keys as they gather them.
-        self.pairs = self.op.dtype == "bfloat16" and target.has("avx512bf16") and self.lanes == 16
+        self.pairs = op.dtype == "bfloat16" and target.has("avx512bf16") and self.lanes == 16
 
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
-        return target.kind == "llvm" and type(workload.instance) in VIEWS and target.lanes >= 4
+        return target.kind == "llvm" and type(workload.instance) in VIEWS
 
     @property
     def registers(self) -> int:
@@ -53,6 +55,7 @@ class Attention(KnobSpace):
             "rows": [*rows, self.most] if self.most <= 128 else rows,
             "keys": [32, 48, 64, 96, 128, 192, 256],
             "splits": [1, 2, 4, 8, 16],
+            "ahead": [0, 2, 4, 8, 16],
             "depth": [64, 128, 256, 512, 1024],
             "score_keys": [2, 4, 6, 8, 12],
             "score_vectors": [1, 2, 3, 4],
@@ -85,7 +88,7 @@ class Attention(KnobSpace):
         value = {"value_rows": 6, "value_vectors": 4 if wide else 2}
         found: list[Schedule] = []
         for rows, keys, depth in ((64, 64, 256), (32, 96, 256), (64, 96, 512), (32, 64, 512), (16, 64, 256)):
-            config = {"rows": min(rows, self.most), "keys": keys, "depth": depth, **score, **value}
+            config = {"rows": min(rows, self.most), "keys": keys, "depth": depth, "ahead": 8, **score, **value}
             found += self._seeds(config)
         return list(dict.fromkeys(found))
 
@@ -102,6 +105,18 @@ class Attention(KnobSpace):
         splits = next((n for n in self.domain["splits"] if n * groups >= self.target.cores), 16)
         found = [self.nearest({**config, "splits": n}) for n in dict.fromkeys((splits, 1))]
         return [schedule for schedule in found if schedule is not None]
+
+    def traits(self, config: Mapping[str, int]) -> Traits:
+        sizes = self.sizes(config)
+        tiles = [(config["score_keys"], config["score_vectors"]), (config["value_rows"], config["value_vectors"])]
+        return Traits(
+            tasks=sizes.view.groups * config["splits"],
+            # Queries that every tile of keys reads, or weights that every tile of channels reads.
+            inner=4 * max(min(config["depth"], sizes.steps) * tiles[0][1] * self.lanes, sizes.block * sizes.rows),
+            task=sizes.bytes,
+            registers=(max(rows * vectors + vectors + 1 for rows, vectors in tiles), self.registers),
+            loads=sum((rows + vectors) / (rows * vectors) for rows, vectors in tiles) / 2,
+        )
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
         return Program(self.workload, self.sizes(config)).module()

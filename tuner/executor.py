@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -87,6 +87,9 @@ class Session(Protocol):
 
     def incumbent(self, schedule: Schedule) -> Outcome:
         """Time the champion again, now, and keep it to time others against."""
+
+    def ahead(self, schedules: Sequence[Schedule]) -> None:
+        """Say which schedules will be tried next, so that they can be built together, while nothing is timed."""
 
     def trial(self, schedule: Schedule) -> Outcome:
         """Build, run, check and time a schedule, in turn with the incumbent if there is one."""
@@ -260,6 +263,16 @@ class LocalSession:
         outcome = self._measure("incumbent", schedule)
         self._incumbent = schedule if outcome.status is Status.OK else None
         return outcome
+
+    def ahead(self, schedules: Sequence[Schedule]) -> None:
+        """Build what will be tried next on all cores at once; where one of them harms the worker, each builds alone."""
+        # A default may take longer to build than any other schedule is given.
+        wanted = [schedule.to_json() for schedule in schedules if schedule.space != "default"]
+        if len(wanted) < 2:
+            return
+        self._ready()
+        with contextlib.suppress(WorkerLost):
+            self.executor.request({"do": "ahead", "schedules": wanted}, *[self.executor.limits.build] * len(wanted))
 
     def trial(self, schedule: Schedule) -> Outcome:
         """Build, run, check and time a schedule, in turn with the incumbent if there is one."""

@@ -194,6 +194,7 @@ class Job:
         if not schedules:
             return  # nothing to load a workload or to time a champion again for
         session = self._session(task)
+        session.ahead(schedules)
         for schedule in schedules:
             self._try(task, session, schedule)
             if self.budget.over():

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedules.compare import mismatch
-from schedules.lower import lower
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
+from tuner.ahead import UNCHECKED, Built, build, build_all
 from tuner.guarded import ALIGNMENT, guard
 from tuner.layout import Layouts
 from tuner.load import counters, disturbance
@@ -101,6 +101,7 @@ class Bench:
             self.expected = self._unscheduled()
         self.layouts = Layouts(workload, target, self.inputs)
         self._patient = True
+        self._ahead: dict[Schedule, Built | Exception] = {}
 
     def _unscheduled(self) -> list[np.ndarray]:
         """What the program itself computes, built as written: the reference of a PrimFunc that no operator covers."""
@@ -116,28 +117,31 @@ class Bench:
         for array in self.written:
             array.view(np.uint8).fill(0xFF)
 
+    def ahead(self, schedules: Sequence[Schedule], cpus: Sequence[int], done: Callable[[], None]) -> None:
+        """Compile schedules that ``build`` will be asked for, see ``tuner.ahead``; drops those of last time."""
+        self._ahead = build_all(self.workload, schedules, self.target, cpus, done)
+
+    def forget(self) -> None:
+        """Drop what was compiled ahead."""
+        self._ahead = {}
+
     def build(self, schedule: Schedule) -> Kernel:
-        """Apply a schedule and compile it.
+        """Apply a schedule and compile it, unless that was done ahead.
 
         Raises:
             Exception: whatever TVM or LLVM says of a schedule it cannot build.
         """
         import tvm
 
-        start = time.perf_counter()
-        # Checks of the arguments, which are ours, take a third of the time to compile; they are no part of the kernel.
-        with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
-            lowered = lower(self.workload, schedule, self.target)
-            built = time.perf_counter()
-            laid_out, lowered = self.layouts.take(lowered)
-            start += time.perf_counter() - built
-            module = tvm.compile(lowered, target=self.target.to_tvm()).jit()
-        module["main"]
-        seconds = time.perf_counter() - start
+        built = self._ahead.pop(schedule, None) or build(self.workload, schedule, self.target)
+        if isinstance(built, Exception):
+            raise built
+        with tvm.transform.PassContext(config=UNCHECKED):
+            laid_out, _ = self.layouts.take(built.lowered)
         if laid_out is None:
-            return Kernel(schedule, module, seconds, self.inputs)
+            return Kernel(schedule, built.module, built.seconds, self.inputs)
         kept = [array for at, array in enumerate(self.inputs) if at not in self.workload.weights]
-        return Kernel(schedule, module, seconds, (*kept, *laid_out.arrays), laid_out.seconds)
+        return Kernel(schedule, built.module, built.seconds, (*kept, *laid_out.arrays), laid_out.seconds)
 
     def run(self, kernel: Kernel) -> None:
         """Call it once and note how long that took."""

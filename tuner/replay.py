@@ -117,6 +117,9 @@ class ReplayExecutor:
         self._incumbent = outcome if outcome.status is Status.OK else None
         return outcome
 
+    def ahead(self, schedules: Sequence[Schedule]) -> None:
+        """Nothing is built here."""
+
     def trial(self, schedule: Schedule) -> Outcome:
         """What was recorded, with ratios of samples of this schedule and of the incumbent, drawn at random."""
         outcome = self._recorded(schedule)

@@ -13,7 +13,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import psutil
@@ -69,6 +69,15 @@ class Worker:
         except MemoryError:
             return {"error": "the arguments of this workload do not fit into memory"}
         _limit_memory(HEADROOM)
+        return {}
+
+    def do_ahead(self, schedules: Sequence[Mapping[str, Any]]) -> Any:
+        """Compile schedules whose trials come next."""
+        assert self.bench is not None
+        wanted = [Schedule.from_json(schedule) for schedule in schedules]
+        self.bench.ahead(wanted, detect.cpus(), lambda: self.reply({"stage": "built"}))
+        if children.end():
+            self.bench.forget()  # whoever it was is found out when each is built by itself
         return {}
 
     def do_trial(self, schedule: Mapping[str, Any]) -> Any:

@@ -82,6 +82,17 @@ def test_a_kernel_that_prints_or_reads_reaches_nobody(session, kind):
     assert session.trial(DEFAULT).status is Status.OK
 
 
+@pytest.mark.parametrize(
+    "kind, status", [("die", Status.RUN_ERROR), ("hang", Status.TIMEOUT), ("fork", Status.RUN_ERROR)]
+)
+def test_one_that_does_harm_when_built_ahead_costs_the_others_nothing(session, kind, status):
+    session.ahead([DEFAULT, hostile(kind), hostile("lie"), hostile("refuse")])
+    assert session.trial(hostile("lie")).status is Status.WRONG_OUTPUT
+    assert session.trial(hostile(kind)).status is status
+    assert session.trial(hostile("refuse")).status is Status.BUILD_ERROR
+    assert session.trial(DEFAULT).status is Status.OK
+
+
 def test_a_schedule_of_an_unknown_space_is_a_build_error(session):
     outcome = session.trial(Schedule("nowhere", 1, {}))
     assert outcome.status is Status.BUILD_ERROR and "unknown space 'nowhere'" in outcome.error

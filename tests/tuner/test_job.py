@@ -48,6 +48,9 @@ class Simulated:
         self.kept = schedule
         return self._outcome(schedule)
 
+    def ahead(self, schedules: list[Schedule]) -> None:
+        pass
+
     def trial(self, schedule: Schedule) -> Outcome:
         self.ran.append(schedule)
         outcome, before = self._outcome(schedule), self.seconds(self.kept) if self.kept else None

@@ -21,7 +21,7 @@ from targets.target import Peaks
 from tuner.bench import rounds
 from tuner.bench.cases import Case
 from tuner.bench.evict import TIMES, caches, evicts_itself
-from tuner.bench.lineup import Entry, absent
+from tuner.bench.lineup import PEERS, Entry, absent
 from tuner.bench.process import Peer, PeerLost
 from tuner.bench.result import TUNED, CaseResult, PeerResult, Result, RoofResult
 from tuner.bench.tuned import Search, Tuned, tuned
@@ -33,6 +33,7 @@ from tuning_db.records import Policy
 SEED = 1
 # Seconds that making ready may take; max-autotune compiles for a while.
 LOAD_S = 600.0
+STOCK = "metaschedule"
 # Seconds of a MetaSchedule trial, at most; it needs one to four.
 STOCK_TRIAL_S = 20.0
 # Headstart is compared with MetaSchedule at this part of its time, too.
@@ -168,6 +169,9 @@ class Benchmark:
             self._say(f"loading {entry.name}")
             self.titles.setdefault(entry.name, entry.title)
             loaded[entry.name] = self._load(entry, spec, case, reference)
+        if error := tuning.get(STOCK, {}).get("error"):
+            self.titles.setdefault(STOCK, PEERS[STOCK].title)
+            loaded[STOCK] = PeerResult(STOCK, "failed", error)
         ready = [self._peer(entry) for entry in entries if loaded[entry.name].status == "ok"]
         timed = rounds.run(
             ready,
@@ -219,7 +223,7 @@ class Benchmark:
                 continue
             if entry.name == "default":
                 entries.append(_ours(entry.name, entry.title, DEFAULT))
-            elif entry.name == "metaschedule":
+            elif entry.name == STOCK:
                 stock, tuning[entry.name] = self._stock(case, entry, found)
                 entries += stock
             else:
@@ -240,8 +244,8 @@ class Benchmark:
         searcher.close()
         entries = []
         for key, name, how in (
-            ("trials", "metaschedule", "at as many trials"),
-            ("seconds", "metaschedule-time", "in as much time"),
+            ("trials", STOCK, "at as many trials"),
+            ("seconds", f"{STOCK}-time", "in as much time"),
         ):
             part = answer.get(key)
             if part is not None and part["found"]:

@@ -43,8 +43,13 @@ def search(workload: Workload, target: Target, trials: int, seconds: float | Non
 
     Returns:
         For both: ``trials`` and ``seconds`` that they took, and whether any trial ran (``found``).
+
+    Raises:
+        RuntimeError: none did.
     """
     import tvm
+    import tvm.s_tir.tensor_intrin  # parses for tens of seconds what is no part of a search
+    from tvm.ir.utils import derived_object
     from tvm.s_tir import meta_schedule as ms
 
     work = Path(folder, "metaschedule")
@@ -53,7 +58,7 @@ def search(workload: Workload, target: Target, trials: int, seconds: float | Non
         os.sched_setaffinity(0, set(detect.cpus()))  # its builders and runners take over what this process may use
     start = time.monotonic()
 
-    @ms.derived_object
+    @derived_object
     class Watch(ms.measure_callback.PyMeasureCallback):
         """Notes when each candidate was measured, how fast it was and what it is."""
 
@@ -82,6 +87,8 @@ def search(workload: Workload, target: Target, trials: int, seconds: float | Non
         child.kill()  # its builders and runners, which would wait for more
     end = seen[-1][0] if seen else time.monotonic() - start
     kept = {"trials": _keep(seen, end, Path(folder, "trials.json"))}
+    if not kept["trials"]["found"]:
+        raise RuntimeError(f"none of its {len(seen)} trials ran")
     if seconds is not None:
         batch_end = next((spent for spent, *_ in seen if spent >= seconds), end)
         kept["seconds"] = _keep(seen, batch_end, Path(folder, "seconds.json"))

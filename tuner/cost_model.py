@@ -215,7 +215,7 @@ def all_examples(store: Store, kind: str, without: set[str] | None = None) -> li
         group = (*where, row["toolchain"])
         seconds = None
         if row["status"] == Status.OK.value:
-            seconds = scales[group].add(row["schedule"], row["median"], row["evidence"])
+            seconds = scales[group].add(row["schedule"], row["samples"], row["evidence"])
         key = (*group, row["schedule"])
         if key not in found:
             schedule = Schedule(row["space"], row["version"], row["config"])

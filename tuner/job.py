@@ -286,7 +286,7 @@ class Job:
         with self.store.transaction():
             self.store.add_schedule(schedule.id, schedule.space, schedule.version, dict(schedule.config))
             self.store.add_trial(trial, crown=crowned)
-        task.note(schedule, outcome.status, outcome.median, evidence)
+        task.note(schedule, outcome.status, outcome.median, outcome.samples, evidence)
         self._unlearned += 1
 
     def _learn(self) -> None:

@@ -19,6 +19,7 @@ from targets import Target
 from targets.digest import canonical_json
 from targets.errors import HeadstartError, InputError
 from tuner.executor import LocalExecutor, Outcome
+from tuner.relative import incumbent_seconds
 from tuner.task import DEFAULT
 from tuning_db.files import whole_file
 from tuning_db.formats import count, mapping, number, parse, record, sequence, status, text, versions
@@ -93,21 +94,22 @@ def take(
     """Time schedules in random order and add the samples to those of earlier rounds.
 
     Each is timed in turn with one and the same schedule, the first of ``schedules`` that is a seed or, without one, the
-    default. Its samples are the ratios times the seconds of that schedule, so that a machine that is slow for a minute
-    makes none of them look bad.
+    default. Samples are scaled by how fast that one was beside them, so that a machine that is slow for a minute makes
+    none of them look bad.
     """
     outcomes = dict(recording.outcomes)
     session = executor.open(recording.workload, int(rng.integers(2**31)))
     reference = _reference(recording, schedules)
     first = session.incumbent(reference)
     outcomes.setdefault(reference, replace(first, ratios=(), notes={}))
-    base_s = outcomes[reference].median
+    base_s = min(outcomes[reference].samples, default=0.0)
     for at in rng.permutation(len(schedules)):
         schedule = schedules[at]
         if schedule == reference:
             continue
         outcome, before = session.trial(schedule), outcomes.get(schedule)
-        samples = tuple(ratio * base_s for ratio in outcome.ratios) if base_s and outcome.ratios else outcome.samples
+        then = incumbent_seconds(outcome.samples, outcome.ratios)
+        samples = tuple(sample * base_s / then for sample in outcome.samples) if then and base_s else outcome.samples
         taken = replace(outcome, samples=samples if outcome.status is Status.OK else (), ratios=(), notes={})
         if before is None or (before.status is not Status.OK and taken.status is Status.OK):
             outcomes[schedule] = taken

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -121,14 +121,19 @@ class ReplayExecutor:
         """Nothing is built here."""
 
     def trial(self, schedule: Schedule) -> Outcome:
-        """What was recorded, with ratios of samples of this schedule and of the incumbent, drawn at random."""
+        """Samples drawn at random from what was recorded, of this schedule and of the incumbent in turn."""
         outcome = self._recorded(schedule)
         self._challenger = outcome if outcome.status is Status.OK else None
         if self._challenger is None or self._incumbent is None:
             return outcome
-        samples, against = outcome.samples, self._incumbent.samples
-        ratios = compare(lambda at: float(self._rng.choice(samples) / self._rng.choice(against)))
-        return Outcome(outcome.status, samples, outcome.error, outcome.build_s, tuple(ratios))
+        against, samples = self._incumbent.samples, list[float]()
+
+        def pair(at: int) -> float:
+            samples.append(float(self._rng.choice(outcome.samples)))
+            return samples[-1] / float(self._rng.choice(against))
+
+        ratios = tuple(compare(pair))
+        return replace(outcome, samples=tuple(samples), ratios=ratios)
 
     def crown(self) -> None:
         """The last good trial is what others are compared with from now on."""
@@ -197,8 +202,7 @@ def replay(recording: Recording, strategy: Strategy, trials: int, seed: int, oth
     events: list[tuple[float | None, float]] = []
 
     def listen(event: Event) -> None:
-        good = event.outcome.median if event.outcome.status is Status.OK else None
-        events.append((good, executor.spent))
+        events.append((recording.outcomes[event.schedule].median, executor.spent))
 
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "replay.db") as store:
         register(store, recording)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,11 +71,16 @@ class Task:
         self.floor_s, self.bound = floor_seconds(self.target, *cost), bound(self.target, *cost)
 
     def note(
-        self, schedule: Schedule, status: Status, median: float | None, evidence: Mapping[str, Any] | None = None
+        self,
+        schedule: Schedule,
+        status: Status,
+        median: float | None,
+        samples: Sequence[float] = (),
+        evidence: Mapping[str, Any] | None = None,
     ) -> None:
         """Take a trial into account; arguments as the fields of ``Trial``."""
         good = median if status is Status.OK else None
-        relative = self.scale.add(schedule.id, good, evidence or {}) if good is not None else None
+        relative = self.scale.add(schedule.id, samples or (good,), evidence or {}) if good is not None else None
         if schedule.id not in self.seconds:
             self.seconds[schedule.id] = good
             self.examples.append(Example(self.context, self.key.toolchain, schedule, relative))
@@ -146,7 +151,7 @@ def read_task(
     for trial in store.trials(key.workload, key.target, key.toolchain, key.policy):
         if trial.schedule not in known:
             known[trial.schedule] = Schedule(*store.schedule(trial.schedule))
-        task.note(known[trial.schedule], trial.status, trial.median, trial.evidence)
+        task.note(known[trial.schedule], trial.status, trial.median, trial.samples, trial.evidence)
     champion = store.champion(key)
     if champion is not None and champion.median is not None:
         task.champion = known[champion.schedule]

@@ -174,7 +174,7 @@ class Store(Champions, Models, Jobs, CostModels):
         Yields:
             ``trial``, ``workload``, ``operator``, ``params``, ``flops``, ``bytes``, ``target``, ``toolchain``,
             ``policy``, ``schedule``, ``space``, ``version``, ``config``, ``status``, ``median`` (seconds, None where
-            it was not timed), ``evidence``.
+            it was not timed), ``samples``, ``evidence``.
         """
         chosen = {
             row["fingerprint"]
@@ -185,7 +185,7 @@ class Store(Champions, Models, Jobs, CostModels):
         workloads: dict[str, dict[str, Any]] = {}
         sql = (
             "SELECT t.seq, t.id AS trial, t.workload, t.target, t.toolchain, t.policy, t.schedule,"
-            " s.space, s.version, s.config, t.status, t.median, t.evidence"
+            " s.space, s.version, s.config, t.status, t.median, t.samples, t.evidence"
             " FROM trial t CROSS JOIN schedule s ON s.id = t.schedule WHERE t.seq > ? ORDER BY t.seq LIMIT ?"
         )
         last = self.rows("SELECT max(seq) AS seq FROM trial")[0]["seq"] or 0
@@ -199,7 +199,7 @@ class Store(Champions, Models, Jobs, CostModels):
                     workloads[row["workload"]] = self.workload(row["workload"])
                 workload = workloads[row["workload"]]
                 del row["seq"]
-                row["config"], row["evidence"] = json.loads(row["config"]), json.loads(row["evidence"])
+                row |= {name: json.loads(row[name]) for name in ("config", "samples", "evidence")}
                 yield row | {name: workload[name] for name in ("operator", "params", "flops", "bytes")}
 
     def _add(self, table: str, key: str, values: tuple[Any, ...]) -> None:

@@ -245,7 +245,7 @@ def test_training_rows(full: Store) -> None:
     assert rows[0]["params"] == full.workload(rows[0]["workload"])["params"]
     assert [row["config"]["knob"] for row in rows] == [1, 2, 3, 1]
     assert rows[1]["status"] == "build_error"
-    assert all(isinstance(row["evidence"], dict) for row in rows)
+    assert all(isinstance(row["evidence"], dict) and isinstance(row["samples"], list) for row in rows)
     assert list(full.training_rows(fingerprints={TARGET.fingerprint})) == rows
     assert list(full.training_rows(newest=1)) == rows[-1:]
     for none in ({"kind": "cuda"}, {"fingerprints": set()}, {"newest": 0}):

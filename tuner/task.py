@@ -21,6 +21,8 @@ from tuning_db.store import Store
 DEFAULT = Schedule("default", 1, {})
 # A task this close to its floor has nothing left that a trial could show above the noise.
 CLOSE = 0.05
+# What a trial that found nothing leaves of the hope that one will.
+STUCK = 0.97
 # Measured peaks are themselves noisy: only a time well below the floor is impossible.
 IMPOSSIBLE = 0.67
 
@@ -110,12 +112,16 @@ class Task:
 
     @property
     def gain(self) -> float:
-        """Seconds of a model step that are still between champion and floor, less likely with every idle trial."""
+        """Seconds of a model step that the next trial may gain: those between champion and floor, times a chance.
+
+        Of trials that are alike the next is the best so far with a chance of one in ``tried + 1``; trials that found
+        nothing for long say that the floor is out of this space's reach.
+        """
         if self.champion_s is None:
             return float("inf")
         if self.exhausted or self.champion_s <= (1 + self.within) * self.floor_s:
             return 0.0
-        return self.calls * (self.champion_s - self.floor_s) * 0.93**self.idle
+        return self.calls * (self.champion_s - self.floor_s) / (self.tried + 1) * STUCK**self.idle
 
     @property
     def below_floor_s(self) -> float:

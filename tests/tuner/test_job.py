@@ -185,6 +185,16 @@ def test_time_goes_where_the_model_gains(store):
     assert job._next() is often
 
 
+def test_what_was_tried_often_or_in_vain_gains_less(store):
+    task = task_of(store)
+    run(store, [task], plain, trials=4)
+    fresh = task.gain
+    task.seconds |= {f"s{number}": None for number in range(task.tried + 1)}
+    assert task.gain == pytest.approx(fresh / 2)
+    task.idle += 20
+    assert task.gain < 0.6 * fresh / 2
+
+
 def test_a_task_at_its_floor_is_done(store):
     task = task_of(store)
     run(store, [task], lambda schedule: 2e-3 if schedule == DEFAULT else task.floor_s * 1.02, trials=100)

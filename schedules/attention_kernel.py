@@ -52,7 +52,7 @@ class Parts:
 
         def block(at: str, _: list[str]) -> list[str]:
             vectors = [self._elements(f, row, at, self.pairs) for row in rows]
-            for d, vector in enumerate(_transposed(f, vectors)):
+            for d, vector in enumerate(transposed(f, vectors)):
                 to = f.place("%out", f.op(f"mul nuw nsw i64 {f.op(f'add nuw nsw i64 {at}, {d}')}, {step}"))
                 f.write(f.words, vector, to)
             return []
@@ -228,7 +228,7 @@ def _elements(dim: int, pairs: bool) -> int:
     return (dim + 1) // 2 if pairs else dim
 
 
-def _transposed(f: Function, rows: list[str]) -> list[str]:
+def transposed(f: Function, rows: list[str]) -> list[str]:
     """A square of words: in each round row ``i`` is interleaved with the one half of the rows further on."""
     lanes, half = len(rows), len(rows) // 2
     low = ", ".join(f"i32 {i // 2 + lanes * (i % 2)}" for i in range(lanes))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from schedules.attention_kernel import LEAST, LOG2_E, Parts
 from schedules.attention_view import Buffers, View
-from schedules.task_memory import LINE, Region, allocate, call, ceiling, spaced
+from schedules.task_memory import LINE, Region, allocate, call, ceiling, first_of, spaced
 from schedules.tile_kernel import Tile
 from schedules.vector_text import Library
 from schedules.workload import Workload
@@ -231,7 +231,7 @@ class Program:
 
         def source(name: str, key: Any) -> Any:
             place = view.key(b, group, first + tirx.min(key, count - 1))
-            return T.address_of(b[name][_first(place)])
+            return T.address_of(b[name][first_of(place)])
 
         with T.serial(0, padded) as key:
             present = view.present(b, group, first + tirx.min(key, count - 1))
@@ -239,7 +239,7 @@ class Program:
             memory["bias"].put(key, tirx.Select(there, T.float32(0), T.float32(float("-inf"))))
             if self.config["ahead"]:
                 soon = view.key(b, group, tirx.min(first + key + self.config["ahead"], view.keys - 1))
-                call(self.fetch, T.address_of(b[view.keys_from][_first(soon)]))
+                call(self.fetch, T.address_of(b[view.keys_from][first_of(soon)]))
             call(self.copy, source(view.keys_from, key), memory["keys"].at(key * s.key_row))
             if s.apart:
                 call(self.copy_value, source(view.values_from, key), memory["values"].at(key * s.value_row))
@@ -312,10 +312,5 @@ class Program:
         maxima, totals = s.most(sums).at(first), s.totals(sums).at(first)
         call(self.weights, maxima, totals, memory["sinks"].at(), memory["weights"].at())
         with T.serial(0, tirx.max(tirx.min(view.size(group) - first, lanes), 0)) as lane:
-            to = T.address_of(out[_first(view.query(group, first + lane))])
+            to = T.address_of(out[first_of(view.query(group, first + lane))])
             call(self.blend, sums.at((first + lane) * s.sum_row), memory["weights"].at(lane), to)
-
-
-def _first(place: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The first channel at a place. (Python 3.10 has no star in a subscript.)"""
-    return (*place, 0)

@@ -40,6 +40,10 @@ class Region:
 
         return T.address_of(self.buffer[self.start + index])
 
+    def get(self, index: Any) -> Any:
+        """An element."""
+        return self.buffer[self.start + index]
+
     def put(self, index: Any, value: Any) -> None:
         """Write an element, 32 bits of any kind."""
         from tvm import tirx
@@ -73,3 +77,8 @@ def call(function: str, *arguments: Any) -> None:
     from tvm.script.ir_builder import tirx as T
 
     T.evaluate(T.call_extern("void", function, *arguments))
+
+
+def first_of(place: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The first channel of a row. (Python 3.10 has no star in a subscript.)"""
+    return (*place, 0)

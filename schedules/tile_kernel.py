@@ -96,3 +96,29 @@ class Tile:
 
         f.loop("%tiles", [], tile, rolled=True)
         return f
+
+    def weighted(self, more: bool) -> Function:
+        """``(a, b, w, total, steps, tiles)``: sums over columns of ``relu(C) w``, for tiles below each other.
+
+        ``w`` has a factor of each column. The sum of a row stays in ``lanes`` parts, ``total[row, lanes]``, to which it
+        is added if ``more``.
+        """
+        arguments = "ptr noalias %a, ptr noalias %b, ptr noalias %w, ptr noalias %total, i64 %steps, i64 %tiles"
+        f = Function(self.lanes, arguments)
+        factors = [f.read(f.floats, f.place("%w", j * self.lanes)) for j in range(self.vectors)]
+
+        def tile(at: str, _: list[str]) -> list[str]:
+            row = f.op(f"mul nuw nsw i64 {at}, {self.rows}")
+            a = f.place("%a", f.op(f"mul nuw nsw i64 {row}, {self.a_row}"))
+            to = f.place("%total", f.op(f"mul nuw nsw i64 {row}, {self.lanes}"))
+            places = [f.place(to, i * self.lanes) for i in range(self.rows)]
+            total = [f.read(f.floats, place) if more else "zeroinitializer" for place in places]
+            sums = self.sums(f, a, "%b", "%steps", ["zeroinitializer"] * len(self.cells))
+            for (i, j), value in zip(self.cells, sums, strict=True):
+                total[i] = f.multiply_add(f.larger(value, f.constant(0.0)), factors[j], total[i])
+            for place, value in zip(places, total, strict=True):
+                f.write(f.floats, value, place)
+            return []
+
+        f.loop("%tiles", [], tile, rolled=True)
+        return f

@@ -58,6 +58,14 @@ class Function(Text):
         """The opposite of ``read``."""
         self.lines.append(f"  store {kind} {value}, ptr {address}, align {_align(kind)}")
 
+    def few(self, element: str, address: str, count: int) -> str:
+        """The first ``count`` elements at an address, zeros behind them."""
+        kind, value = f"<{self.lanes} x {element}>", "zeroinitializer"
+        for at in range(count):
+            one = self.read(element, self.place(address, at, element))
+            value = self.op(f"insertelement {kind} {value}, {element} {one}, i64 {at}")
+        return value
+
     def store_few(self, element: str, value: str, address: str, count: int, width: int) -> None:
         """Write the first ``count`` elements of a vector of ``width``."""
         kind = f"<{width} x {element}>"

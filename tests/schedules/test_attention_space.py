@@ -17,9 +17,10 @@ from schedules.operators.sparse_mqa import SparseMqa
 from schedules.space import spaces
 from schedules.spaces.attention import Attention
 from schedules.tile_kernel import Tile
-from schedules.vector_text import Function
-from schedules.workload import Workload, numpy_dtype
+from schedules.workload import Workload
 from targets import Target, catalogue, detect
+from tests.schedules import running
+from tests.schedules.dot_pairs import emulated
 
 HOST = detect.host()
 # This machine as a space sees a chip with AVX512-BF16; the multiplication itself is replaced where there is none.
@@ -44,31 +45,11 @@ def run(
     space = Attention(workload, target)
     nearest = space.nearest({**space.seeds()[0].config, **config})
     assert nearest is not None
-    module = tvm.compile(space.apply(nearest), target=HOST.to_tvm())
     inputs = inputs or workload.inputs(np.random.default_rng(3))
-    output = workload.output_arguments[0]
-    got = tvm.runtime.tensor(
-        np.full(output.nbytes, 0xFF, np.uint8).view(numpy_dtype(output.dtype)).reshape(output.shape)
-    )
-    module["main"](*[tvm.runtime.tensor(array) for array in inputs], got)
+    outputs = running.run(workload, space.apply(nearest), HOST, inputs)
     expected = workload.reference(inputs)
     assert expected is not None
-    return mismatch([got.numpy()], expected, workload.tolerances)
-
-
-def emulated(tile: Tile, f: Function, a: str, b: str, c: str) -> str:
-    """What ``dpbf16ps`` does, in instructions that every chip has."""
-    if not tile.pairs:
-        return f.multiply_add(a, b, c)
-    left, right = (f.op(f"bitcast {f.floats} {x} to {f.words}") for x in (a, b))
-    for shift in (16, 0):
-        halves = []
-        for word in (left, right):
-            moved = f.op(f"shl {f.words} {word}, {f.word(shift)}")
-            kept = f.op(f"and {f.words} {moved}, {f.word(-65536)}")
-            halves.append(f.op(f"bitcast {f.words} {kept} to {f.floats}"))
-        c = f.multiply_add(halves[0], halves[1], c)
-    return c
+    return mismatch(outputs, expected, workload.tolerances)
 
 
 @pytest.mark.parametrize("operator", ODD, ids=lambda op: f"{op.name}-{op.label}")

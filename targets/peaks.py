@@ -143,8 +143,8 @@ def reading(target: Target, key: str, bytes_per_core: int, slices: int) -> Probe
 def _large_pages(elements: int) -> np.ndarray:
     """An int32 array that starts a cache line, as weights lie in memory.
 
-    numpy asks for large pages, where TVM's own arrays lie in small ones and are read an eighth more slowly: the processor
-    looks up each page's address.
+    numpy asks for large pages, where TVM's own arrays lie in small ones and are read an eighth more slowly: the
+    processor looks up each page's address.
     """
     room = np.empty(elements + 16, "int32")
     start = -room.ctypes.data % 64 // 4

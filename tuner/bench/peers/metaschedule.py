@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import logging
 import os
 import shutil
@@ -48,10 +50,10 @@ def search(workload: Workload, target: Target, trials: int, seconds: float | Non
         RuntimeError: none did.
     """
     import tvm
-    import tvm.s_tir.tensor_intrin  # parses for tens of seconds what is no part of a search
     from tvm.ir.utils import derived_object
     from tvm.s_tir import meta_schedule as ms
 
+    load_intrinsics()
     work = Path(folder, "metaschedule")
     seen: list[tuple[float, float, Any]] = []
     if hasattr(os, "sched_setaffinity"):
@@ -76,6 +78,7 @@ def search(workload: Workload, target: Target, trials: int, seconds: float | Non
         module,
         target=target.to_tvm(),
         work_dir=str(work),
+        builder=ms.builder.LocalBuilder(max_workers=target.cores, initializer=load_intrinsics),
         max_trials_global=trials,
         num_trials_per_iter=min(BATCH, trials),
         measure_callbacks=[Watch()],
@@ -93,6 +96,20 @@ def search(workload: Workload, target: Target, trials: int, seconds: float | Non
         batch_end = next((spent for spent, *_ in seen if spent >= seconds), end)
         kept["seconds"] = _keep(seen, batch_end, Path(folder, "seconds.json"))
     return kept
+
+
+def load_intrinsics() -> None:
+    """Import what each of its builders imports within the time limit of its first build.
+
+    The parser of scripts asks ``inspect`` for the module of every frame, which goes through all modules there are: half
+    a minute and more, so that builds end for lack of time. It needs no answer.
+    """
+    before = inspect.getmodule
+    inspect.getmodule = lambda *_, **__: None
+    try:
+        importlib.import_module("tvm.s_tir.tensor_intrin")
+    finally:
+        inspect.getmodule = before
 
 
 def _keep(seen: Sequence[tuple[float, float, Any]], end: float, path: Path) -> dict[str, Any]:

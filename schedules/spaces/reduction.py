@@ -80,7 +80,7 @@ class Reduction(LoopSpace):
     def transform(self, sch: TirSchedule, config: Mapping[str, int]) -> None:
         lanes = self.target.lanes
         for block in child_blocks(sch):
-            _inline(sch, block, config["keep"])
+            inline(sch, block, config["keep"])
         for block in child_blocks(sch):
             _split_reduction(sch, block, lanes, config["sums"])
         first, *others = child_blocks(sch)
@@ -182,7 +182,7 @@ def _is_between(sch: TirSchedule, block: SBlockRV) -> bool:
     return sch.get(block).init is None and not is_output_block(sch, block)
 
 
-def _inline(sch: TirSchedule, block: SBlockRV, keep: int) -> None:
+def inline(sch: TirSchedule, block: SBlockRV, keep: int) -> None:
     """Inline an elementwise stage into those that read it, as ``keep`` says."""
     if keep == 2 or not _is_between(sch, block):
         return

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cli._interrupt import interruptible
 from cli._output import echo_json, json_option, progress_console, table
 from cli.tune import Duration
 from targets.errors import HeadstartError, InputError, MissingExtra
@@ -149,7 +148,7 @@ def _run(chip: Target, settings: Settings, cases: list[Case], listener: Callable
     from tuner.bench.run import Benchmark
 
     done = []
-    with _interruptible(), Benchmark(chip, settings, listener) as benchmark:
+    with interruptible(), Benchmark(chip, settings, listener) as benchmark:
         try:
             for case in benchmark.run(cases):
                 done.append(case)
@@ -176,20 +175,6 @@ def _say_more(words: tuple[str, ...], peers: str | None, seeds: int | None, html
         click.echo("Left out: stock MetaSchedule, which takes minutes a workload (--peers all).")
     if html is not None:
         click.echo(f"Page: {html}")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the run the way Ctrl-C does."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

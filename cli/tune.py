@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cli._interrupt import interruptible
 from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds
 from cli._step import step_options
@@ -114,7 +113,7 @@ def command(
         budget = Budget(length, trials, within)
         with LocalExecutor(chip, policy) as executor, _watch(tasks, length, as_json) as listener:
             job = Job(store, executor, tasks, budget, listener=listener, seed=seed)
-            with _interruptible():
+            with interruptible():
                 job.run()
         summary = summarise(loaded, tasks)
     if as_json:
@@ -128,20 +127,6 @@ def command(
     if job.interrupted:
         click.echo("Stopped early; every trial so far is kept. The same command carries on from here.", err=True)
         raise click.exceptions.Exit(130)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the job the way Ctrl-C does."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

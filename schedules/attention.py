@@ -1,14 +1,32 @@
-"""What attention over all keys of a sequence shares: stages of the softmax in TE, and the reference of one head."""
+"""What forms of attention share: types, stages of the softmax over all keys in TE, and the reference of one head."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from schedules.dtypes import TOLERANCE
+from schedules.operator import Operator, Tolerance
+
 if TYPE_CHECKING:
     from tvm import te
+
+
+class Attention(Operator):
+    """Attention of any form: one type for everything but the softmax, which is in float32; one output."""
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
+    dtype: str
+
+    @property
+    def tolerances(self) -> tuple[Tolerance, ...]:
+        return (TOLERANCE[self.dtype],)
+
+    @property
+    def arithmetic(self) -> str:
+        return self.dtype
 
 
 def attended(

@@ -8,10 +8,12 @@ the sums of a block, in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import ml_dtypes
 import numpy as np
+
+from schedules.llvm_text import Text
 
 LANES = 16
 WORDS = 32
@@ -26,24 +28,6 @@ declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
 declare float @llvm.vector.reduce.fadd.v16f32(float, <16 x float>)
 attributes #0 = {{ alwaysinline nounwind "target-features"="{FEATURES}" }}
 """
-
-
-@dataclass
-class Text:
-    """Instructions in single assignment form, a name for each result."""
-
-    lines: list[str] = field(default_factory=list)
-    names: int = 0
-
-    def op(self, text: str) -> str:
-        """Add an instruction; returns the name of its result."""
-        self.names += 1
-        self.lines.append(f"  %v{self.names} = {text}")
-        return f"%v{self.names}"
-
-    def at(self, base: str, offset: int | str, element: str = "i8") -> str:
-        """The address ``offset`` elements after ``base``."""
-        return self.op(f"getelementptr {element}, ptr {base}, i64 {offset}") if str(offset) != "0" else base
 
 
 def _words(values: Sequence[int]) -> str:
@@ -99,12 +83,6 @@ def _dot(text: Text, total: str, a: str, w: str) -> str:
 
 def _fma(text: Text, a: str, b: str, c: str) -> str:
     return text.op(f"call <16 x float> @llvm.fma.v16f32(<16 x float> {a}, <16 x float> {b}, <16 x float> {c})")
-
-
-def _spread(text: Text, scalar: str) -> str:
-    """A float in all lanes."""
-    one = text.op(f"insertelement <16 x float> poison, float {scalar}, i64 0")
-    return text.op(f"shufflevector <16 x float> {one}, <16 x float> poison, <16 x i32> zeroinitializer")
 
 
 def decode_row(name: str, packed: bool) -> str:
@@ -186,7 +164,7 @@ class Tile:
                     right = _e4m3(text, text.at(w, j * width + step))
                     for i in range(self.mr):
                         partial[i, j] = _dot(text, partial[i, j], left[i], right)
-            scales = [_spread(text, text.op(f"fmul float {row}, {common}")) for row in rows]
+            scales = [text.spread("float", text.op(f"fmul float {row}, {common}"), LANES) for row in rows]
         else:
             for j in range(self.nr):
                 halves = self._fp4_scales(text, j)
@@ -196,7 +174,7 @@ class Tile:
                         part = _dot(text, "zeroinitializer", self._activation(text, a, i, step), even)
                         part = _dot(text, part, self._activation(text, a, i, step + WORDS), odd)
                         partial[i, j] = _fma(text, part, halves[step // 64], partial[i, j])
-            scales = [_spread(text, row) for row in rows]
+            scales = [text.spread("float", row, LANES) for row in rows]
         return {(i, j): _fma(text, partial[i, j], scales[i], acc[i, j]) for i, j in acc}
 
     def _activation(self, text: Text, base: str, row: int, step: int) -> str:

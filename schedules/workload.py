@@ -122,6 +122,10 @@ class Workload:
         names = type(self.instance).weights if self.instance is not None else ()
         return tuple(at for at, argument in enumerate(self.input_arguments) if argument.name in names)
 
+    def laid_out(self, inputs: Sequence[Any], prepared: Sequence[Any]) -> list[Any]:
+        """What a kernel takes before its outputs where a schedule lays out weights: the other inputs, then those."""
+        return [value for at, value in enumerate(inputs) if at not in self.weights] + list(prepared)
+
     @cached_property
     def flops(self) -> int:
         """Arithmetic operations of one call."""

@@ -102,6 +102,11 @@ class Target:
         """float32 lanes of the widest vector register, at least 1."""
         return max(1, self.vector_bits // 32)
 
+    @property
+    def registers(self) -> int:
+        """Vector registers of a CPU: 16 with AVX2; 32 with AVX-512, on Arm and on RISC-V."""
+        return 16 if self.vector_bits == 256 and self.has("avx2") else 32
+
     def to_tvm(self) -> TvmTarget:
         """The TVM target to build with."""
         import tvm

@@ -20,7 +20,7 @@ from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
 from tuner import children
-from tuning_db.records import Policy, Status
+from tuning_db.records import Key, Policy, Status, Trial
 
 # After the reference, numpy's threads spin for tens of milliseconds on the cores that the first kernels are timed on.
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -65,6 +65,20 @@ class Outcome:
     build_s: float = 0.0
     ratios: tuple[float, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def trial(self, key: Key, schedule: Schedule, **rest: Any) -> Trial:
+        """The record of it; ``rest`` are fields of ``Trial`` that say who, where and what else."""
+        return Trial(
+            key=key,
+            schedule=schedule.id,
+            status=self.status,
+            samples=self.samples,
+            median=self.median,
+            spread=self.spread,
+            error=self.error,
+            build_s=self.build_s,
+            **rest,
+        )
 
     @property
     def median(self) -> float | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Bytes of a cache line: arrays start at a multiple of it, as frameworks allocate them; numpy keeps to 16.
-ALIGNMENT = 64
+from tuning_db.memory import CACHE_LINE
+
 # Bytes before and behind an array that may not be touched; they are addresses only, no memory.
 GUARD = 16 << 20
 # What the bytes around an array hold.
@@ -54,7 +54,7 @@ def guard(array: np.ndarray, writable: bool = False) -> Guarded:
     """
     page = mmap.PAGESIZE
     # At least a cache line before the array, less than one behind it.
-    room = -(-(array.nbytes + ALIGNMENT) // page) * page
+    room = -(-(array.nbytes + CACHE_LINE) // page) * page
     try:
         memory = mmap.mmap(-1, room + 2 * GUARD, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
@@ -62,7 +62,7 @@ def guard(array: np.ndarray, writable: bool = False) -> Guarded:
     if room >= LARGE and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(memory, np.uint8)
-    start = (GUARD + room - array.nbytes) // ALIGNMENT * ALIGNMENT
+    start = (GUARD + room - array.nbytes) // CACHE_LINE * CACHE_LINE
     end = start + array.nbytes
     whole[GUARD:start] = whole[end : GUARD + room] = PATTERN
     moved = whole[start:end]

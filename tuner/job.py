@@ -22,7 +22,7 @@ from tuner.learner import Learner
 from tuner.propose import EVERYTHING, Strategy, opening, propose
 from tuner.sequential import beats
 from tuner.task import DEFAULT, Task
-from tuning_db.records import Status, Trial
+from tuning_db.records import Status
 from tuning_db.store import Store
 
 # Trials in a visit to a task; loading its inputs again for fewer would cost more than it gains.
@@ -269,15 +269,9 @@ class Job:
 
     def _keep(self, task: Task, schedule: Schedule, outcome: Outcome, evidence: dict[str, Any], crowned: bool) -> None:
         """Write a trial down, for good, and take it into account."""
-        trial = Trial(
-            key=task.key,
-            schedule=schedule.id,
-            status=outcome.status,
-            samples=outcome.samples,
-            median=outcome.median,
-            spread=outcome.spread,
-            error=outcome.error,
-            build_s=outcome.build_s,
+        trial = outcome.trial(
+            task.key,
+            schedule,
             evidence=evidence | dict(outcome.notes),
             machine=self._machine,
             author=self._author,

@@ -14,7 +14,7 @@ import tvm_ffi
 from schedules.lower import PREPARE, prepared
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
-from tuner.guarded import Guarded, guard
+from tuner.guarded import guard
 from tuning_db.dlpack import tensor
 
 if TYPE_CHECKING:
@@ -29,12 +29,10 @@ class LaidOut:
     """Weights in one layout.
 
     Attributes:
-        guards: around the arrays; nobody may write to them.
-        arrays: what the kernel takes in place of the weights.
+        arrays: what the kernel takes in place of the weights; nobody may write to them.
         seconds: that one call of the function that writes them took.
     """
 
-    guards: tuple[Guarded, ...]
     arrays: tuple[tvm_ffi.Tensor, ...]
     seconds: float
 
@@ -47,8 +45,8 @@ class Layouts:
         self.weights = [inputs[at] for at in workload.weights]
         self._made: OrderedDict[int, LaidOut] = OrderedDict()
 
-    def take(self, module: tvm.IRModule) -> tuple[LaidOut | None, tvm.IRModule]:
-        """The weights as a module of ``lower`` wants them, None where it takes them as they are, and its kernel alone.
+    def take(self, module: tvm.IRModule) -> LaidOut | None:
+        """The weights as a module of ``lower`` wants them; None where it takes them as they are.
 
         Raises:
             MemoryError: they do not fit a second time.
@@ -57,9 +55,8 @@ class Layouts:
 
         wanted = prepared(self.workload, module)
         if not wanted:
-            return None, module
+            return None
         function = module["main" + PREPARE]
-        kernel = tvm.IRModule({"main": module["main"]})
         key = tvm_ffi.structural_hash(function)
         if key not in self._made:
             size = sum(argument.nbytes for argument in wanted)
@@ -73,7 +70,6 @@ class Layouts:
             start = time.perf_counter()
             compiled["main" + PREPARE](*arguments)
             seconds = time.perf_counter() - start
-            guards = tuple(guard(array) for array in made)
-            self._made[key] = LaidOut(guards, tuple(tensor(g.array) for g in guards), seconds)
+            self._made[key] = LaidOut(tuple(tensor(guard(array).array) for array in made), seconds)
         self._made.move_to_end(key)
-        return self._made[key], kernel
+        return self._made[key]

@@ -18,12 +18,13 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
 from tuner.ahead import UNCHECKED, Built, build, build_all
-from tuner.guarded import ALIGNMENT, guard
+from tuner.guarded import guard
 from tuner.layout import Layouts
 from tuner.load import counters, disturbance
 from tuner.sequential import FEW, PAIRS, compare
 from tuner.timing import WARM_SAMPLE_S, sample
 from tuning_db.dlpack import tensor
+from tuning_db.memory import empty
 from tuning_db.records import Policy
 
 if TYPE_CHECKING:
@@ -88,34 +89,20 @@ class Bench:
     def __init__(self, workload: Workload, target: Target, policy: Policy, seed: int) -> None:
         self.workload, self.target, self.policy = workload, target, policy
         inputs = [guard(array) for array in workload.inputs(np.random.default_rng(seed))]
-        empty = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
-        outputs = [guard(array, writable=True) for array in empty]
+        results = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
+        outputs = [guard(array, writable=True) for array in results]
         self.guards = [*inputs, *outputs]
         self.written = [guarded.array for guarded in outputs]
         # The arrays themselves, not copies of them: weights are large.
         self.inputs, self.outputs = [tensor(g.array) for g in inputs], [tensor(array) for array in self.written]
         # The incumbent writes elsewhere, so that its right answer does not stand in for a challenger's.
-        self.spare = [tensor(aligned(array)) for array in empty]
+        self.spare = [tensor(empty(array.shape, array.dtype)) for array in self.written]
         self.expected = workload.reference([g.array for g in inputs])
         if self.expected is None:
-            self.expected = self._unscheduled()
+            self.expected = unscheduled(workload, target, [g.array for g in inputs])
         self.layouts = Layouts(workload, target, self.inputs)
         self._patient = True
         self._ahead: dict[Schedule, Built | Exception] = {}
-
-    def _unscheduled(self) -> list[np.ndarray]:
-        """What the program itself computes, built as written: the reference of a PrimFunc that no operator covers."""
-        import tvm
-
-        module = tvm.compile(self.workload.prim_func, target=self.target.to_tvm()).jit()
-        self._poison()
-        module["main"](*self.inputs, *self.outputs)
-        return [array.copy() for array in self.written]
-
-    def _poison(self) -> None:
-        """Overwrite the outputs with a pattern that no right answer has, so that what is not written shows."""
-        for array in self.written:
-            array.view(np.uint8).fill(0xFF)
 
     def ahead(self, schedules: Sequence[Schedule], cpus: Sequence[int], done: Callable[[], None]) -> None:
         """Compile schedules that ``build`` will be asked for, see ``tuner.ahead``; drops those of last time."""
@@ -137,11 +124,11 @@ class Bench:
         if isinstance(built, Exception):
             raise built
         with tvm.transform.PassContext(config=UNCHECKED):
-            laid_out, _ = self.layouts.take(built.lowered)
+            laid_out = self.layouts.take(built.lowered)
         if laid_out is None:
             return Kernel(schedule, built.module, built.seconds, self.inputs)
-        kept = [array for at, array in enumerate(self.inputs) if at not in self.workload.weights]
-        return Kernel(schedule, built.module, built.seconds, (*kept, *laid_out.arrays), laid_out.seconds)
+        inputs = self.workload.laid_out(self.inputs, laid_out.arrays)
+        return Kernel(schedule, built.module, built.seconds, inputs, laid_out.seconds)
 
     def run(self, kernel: Kernel) -> None:
         """Call it once and note how long that took."""
@@ -161,7 +148,8 @@ class Bench:
         While something else runs on the machine, the trial is taken again, up to three times. Where that was in vain,
         the next ones are taken once each until one is left alone: what does not end is not waited for.
         """
-        self._poison()
+        for array in self.written:
+            poison(array)
         disturbed: list[str] = []
         for take in range(TAKES if self._patient else 1):
             if take:
@@ -210,12 +198,18 @@ class Bench:
         return mismatch(self.written, self.expected, self.workload.tolerances)
 
 
-def aligned(array: np.ndarray) -> np.ndarray:
-    """The array in memory that starts at a multiple of 64 bytes, as frameworks allocate it; numpy keeps to 16."""
-    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
-        return array
-    room = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    moved = room[start : start + array.nbytes]
-    moved[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return moved.view(array.dtype).reshape(array.shape)
+def poison(array: np.ndarray) -> None:
+    """Overwrite an output with a pattern that no right answer has, so that what is not written shows."""
+    array.reshape(-1).view(np.uint8).fill(0xFF)
+
+
+def unscheduled(workload: Workload, target: Target, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What the program itself computes, built as written: the reference of a PrimFunc that no operator covers."""
+    import tvm
+
+    outputs = [empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
+    for output in outputs:
+        poison(output)
+    function = tvm.compile(workload.prim_func, target=target.to_tvm()).jit()["main"]
+    function(*(tensor(array) for array in (*inputs, *outputs)))
+    return outputs

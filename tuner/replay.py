@@ -25,7 +25,7 @@ from tuner.propose import EVERYTHING, Strategy
 from tuner.recording import Recording
 from tuner.sequential import compare
 from tuner.task import load_task
-from tuning_db.records import Key, Status, Trial
+from tuning_db.records import Key, Status
 from tuning_db.store import Store
 
 STRATEGIES: Mapping[str, Strategy] = {
@@ -304,14 +304,4 @@ def fill(store: Store, recording: Recording) -> None:
     with store.transaction():
         for schedule, outcome in recording.outcomes.items():
             store.add_schedule(schedule.id, schedule.space, schedule.version, dict(schedule.config))
-            trial = Trial(
-                key=key,
-                schedule=schedule.id,
-                status=outcome.status,
-                samples=outcome.samples,
-                median=outcome.median,
-                spread=outcome.spread,
-                error=outcome.error,
-                build_s=outcome.build_s,
-            )
-            store.add_trial(trial)
+            store.add_trial(outcome.trial(key, schedule))

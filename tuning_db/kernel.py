@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tvm_ffi
 
 from targets.threads import environment
+from tuning_db.memory import empty
 from tuning_db.signature import KernelArgument, Signature
-
-# Arrays that are allocated here start at a cache line, so that no vector load straddles two.
-CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class Kernel:
             raise self._count(self.weights, len(weights))
         if self.layout is None:
             return Prepared(self, Signature(self.name, self.weights).tensors(weights))
-        made = [_empty(argument) for argument in self.layout.arguments]
+        made = [empty(argument.shape, argument.numpy_dtype) for argument in self.layout.arguments]
         outputs = [KernelArgument(a.name, "output", a.shape, a.dtype) for a in self.layout.arguments]
         signature = Signature(self.name, (*self.weights, *outputs))
         _call(self.layout.function, signature, signature.tensors([*weights, *made]))
@@ -116,7 +113,7 @@ class Kernel:
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(like, torch.Tensor):
             return tuple(torch.empty(a.shape, dtype=getattr(torch, a.dtype), device="cpu") for a in self.outputs)
-        return tuple(_empty(a) for a in self.outputs)
+        return tuple(empty(a.shape, a.numpy_dtype) for a in self.outputs)
 
     def _with_outputs(self, inputs: Sequence[KernelArgument], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(arrays) == len(inputs):
@@ -178,12 +175,6 @@ def _call(function: Callable[..., Any], signature: Signature, tensors: Sequence[
 
 def _result(outputs: Sequence[Any]) -> Any:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-
-def _empty(argument: KernelArgument) -> np.ndarray:
-    memory = np.empty(argument.nbytes + CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
-    return memory[start : start + argument.nbytes].view(argument.numpy_dtype).reshape(argument.shape)
 
 
 def use_threads(cores: int) -> None:

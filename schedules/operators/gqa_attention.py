@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from schedules.attention import attended, least, reference_head
-from schedules.dtypes import NUMPY, SHORT, TOLERANCE, widened
-from schedules.operator import Arrays, Operator, Tolerance, fill
+from schedules.attention import Attention, attended, least, reference_head
+from schedules.dtypes import NUMPY, SHORT, widened
+from schedules.operator import Arrays, fill
 from targets.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GqaAttention(Operator):
+class GqaAttention(Attention):
     """``O[b, i, h] = sum_n softmax_n(Q[b, i, h] . K[b, n, g] / sqrt(dim)) V[b, n, g]``, ``g = h * kv_heads / heads``.
 
     Query ``i`` is the new token ``keys - queries + i`` of its sequence and sees no key after it (Ainslie et al. 2023,
@@ -33,7 +33,6 @@ class GqaAttention(Operator):
 
     name: ClassVar[str] = "gqa_attention"
     summary: ClassVar[str] = "causal attention of query heads that share key-value heads"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16")}
     batch: int
     queries: int
     keys: int
@@ -98,14 +97,6 @@ class GqaAttention(Operator):
     def flops(self) -> int:
         pairs = self.queries * self._before + self.queries * (self.queries + 1) // 2
         return 4 * self.batch * self.heads * pairs * self.dim
-
-    @property
-    def tolerances(self) -> tuple[Tolerance, ...]:
-        return (TOLERANCE[self.dtype],)
-
-    @property
-    def arithmetic(self) -> str:
-        return self.dtype
 
     @property
     def label(self) -> str:

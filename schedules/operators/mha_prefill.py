@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from schedules.attention import attended, least, reference_head
-from schedules.dtypes import NUMPY, SHORT, TOLERANCE, widened
-from schedules.operator import Arrays, Operator, Tolerance, fill
+from schedules.attention import Attention, attended, least, reference_head
+from schedules.dtypes import NUMPY, SHORT, widened
+from schedules.operator import Arrays, fill
 from targets.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MhaPrefill(Operator):
+class MhaPrefill(Attention):
     """``O[b, i, h] = sum_n softmax_n(SCALE Q[b, i, h] . K[b, n, h]) V[b, n, h]``, softmax in float32.
 
     Query ``i`` is the new token ``keys - queries + i`` of its sequence and sees no key after it. The form in which
@@ -34,7 +34,6 @@ class MhaPrefill(Operator):
 
     name: ClassVar[str] = "mha_prefill"
     summary: ClassVar[str] = "causal attention of heads whose values are narrower than their keys"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     batch: int
     queries: int
     keys: int
@@ -95,14 +94,6 @@ class MhaPrefill(Operator):
     def flops(self) -> int:
         pairs = self.queries * self._before + self.queries * (self.queries + 1) // 2
         return 2 * self.batch * self.heads * pairs * (self.dim + self.value_dim)
-
-    @property
-    def tolerances(self) -> tuple[Tolerance, ...]:
-        return (TOLERANCE[self.dtype],)
-
-    @property
-    def arithmetic(self) -> str:
-        return self.dtype
 
     @property
     def label(self) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from schedules.attention import attended, least, reference_head
-from schedules.dtypes import NUMPY, SHORT, TOLERANCE, widened
-from schedules.operator import Arrays, Operator, Tolerance, fill
+from schedules.attention import Attention, attended, least, reference_head
+from schedules.dtypes import NUMPY, SHORT, widened
+from schedules.operator import Arrays, fill
 from targets.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MlaDecode(Operator):
+class MlaDecode(Attention):
     """``O[b, i, h] = sum_n softmax_n(SCALE Q[b, i, h] . KV[b, n]) KV[b, n, :value_dim]``, softmax in float32.
 
     The keys of DeepSeek-V3's absorbed attention are latents and their rotary channels (512 + 64), the values the
@@ -39,7 +39,6 @@ class MlaDecode(Operator):
 
     name: ClassVar[str] = "mla_decode"
     summary: ClassVar[str] = "latent attention of decoding: all heads share one cache, values are part of keys"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     batch: int
     queries: int
     keys: int
@@ -108,14 +107,6 @@ class MlaDecode(Operator):
         numbers = self.batch * self.queries * self.heads * (self.dim + self.value_dim)
         numbers += int(self._lengths().sum()) * self.dim
         return numbers * NUMPY[self.dtype].itemsize + 4 * (self.batch + 1)
-
-    @property
-    def tolerances(self) -> tuple[Tolerance, ...]:
-        return (TOLERANCE[self.dtype],)
-
-    @property
-    def arithmetic(self) -> str:
-        return self.dtype
 
     @property
     def label(self) -> str:

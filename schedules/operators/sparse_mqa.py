@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from schedules.dtypes import NUMPY, SHORT, TOLERANCE, widened
-from schedules.operator import Arrays, Operator, Tolerance, fill
+from schedules.attention import Attention
+from schedules.dtypes import NUMPY, SHORT, widened
+from schedules.operator import Arrays, fill
 from targets.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SparseMqa(Operator):
+class SparseMqa(Attention):
     """``O[t, h] = sum_s softmax_s(SCALE Q[t, h] . KV[IDX[t, s]]) KV[IDX[t, s], :value_dim]``, softmax in float32.
 
     An index of -1 is no row. With ``sink`` the denominator of head ``h`` has one more term, ``exp(SINK[h])``. A token
@@ -42,7 +43,6 @@ class SparseMqa(Operator):
 
     name: ClassVar[str] = "sparse_mqa"
     summary: ClassVar[str] = "attention to indexed rows of one shared cache"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     batch: int
     queries: int
     heads: int
@@ -157,14 +157,6 @@ class SparseMqa(Operator):
         numbers = self.tokens * self.heads * (self.dim + self.value_dim) + rows * self.dim
         single = self.tokens * self.picked + 1 + self.heads * self.sink
         return numbers * NUMPY[self.dtype].itemsize + 4 * single
-
-    @property
-    def tolerances(self) -> tuple[Tolerance, ...]:
-        return (TOLERANCE[self.dtype],)
-
-    @property
-    def arithmetic(self) -> str:
-        return self.dtype
 
     @property
     def label(self) -> str:

@@ -44,11 +44,6 @@ class Attention(KnobSpace):
         return target.kind == "llvm" and type(workload.instance) in VIEWS
 
     @property
-    def registers(self) -> int:
-        """Vector registers: 32 with AVX-512 and on Arm and RISC-V, 16 with AVX2."""
-        return 16 if self.target.vector_bits == 256 and self.target.has("avx2") else 32
-
-    @property
     def knobs(self) -> dict[str, Sequence[int]]:
         rows = [n for n in (4, 8, 16, 32, 64, 128) if n < self.most]
         return {
@@ -71,7 +66,7 @@ class Attention(KnobSpace):
         sizes = self.sizes(config)
         tiles = [(config["score_keys"], config["score_vectors"]), (config["value_rows"], config["value_vectors"])]
         # A tile's sums, one factor's vectors and a number of the other in all lanes.
-        if any(rows * vectors + vectors + 1 > self.registers for rows, vectors in tiles):
+        if any(rows * vectors + vectors + 1 > self.target.registers for rows, vectors in tiles):
             return False
         if config["value_rows"] > config["rows"] or sizes.rows >= ceiling(config["rows"], self.lanes) + self.lanes:
             return False
@@ -83,7 +78,7 @@ class Attention(KnobSpace):
         return not wasted and (smallest or sizes.bytes <= 1.5 * (self.target.l2 or 1 << 20))
 
     def seeds(self) -> list[Schedule]:
-        wide = self.registers == 32
+        wide = self.target.registers == 32
         score = {"score_keys": 6, "score_vectors": 4 if wide else 2}
         value = {"value_rows": 6, "value_vectors": 4 if wide else 2}
         found: list[Schedule] = []
@@ -114,7 +109,7 @@ class Attention(KnobSpace):
             # Queries that every tile of keys reads, or weights that every tile of channels reads.
             inner=4 * max(min(config["depth"], sizes.steps) * tiles[0][1] * self.lanes, sizes.block * sizes.rows),
             task=sizes.bytes,
-            registers=(max(rows * vectors + vectors + 1 for rows, vectors in tiles), self.registers),
+            registers=(max(rows * vectors + vectors + 1 for rows, vectors in tiles), self.target.registers),
             loads=sum((rows + vectors) / (rows * vectors) for rows, vectors in tiles) / 2,
         )
 

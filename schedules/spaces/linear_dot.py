@@ -60,11 +60,6 @@ class LinearDot(LoopSpace):
         return isinstance(op, Linear | BatchedLinear) and op.k % (2 * target.lanes) == 0
 
     @property
-    def registers(self) -> int:
-        """Vector registers: 32 with AVX-512 and on Arm and RISC-V, 16 with AVX2."""
-        return 16 if self.target.vector_bits == 256 and self.target.has("avx2") else 32
-
-    @property
     def knobs(self) -> dict[str, Sequence[int]]:
         return {
             "mr": divisors(self.rows, 12),
@@ -83,7 +78,7 @@ class LinearDot(LoopSpace):
             and self.n % (nr * nb) == 0
             # Enough sums to hide the latency of a multiply-add, few enough to stay in registers.
             and min(4, self.widest) <= mr * nr
-            and mr * nr + min(mr, nr) + 1 <= self.registers
+            and mr * nr + min(mr, nr) + 1 <= self.target.registers
             and sums <= max(self.target.l2, 1 << 18) // 2
             and (mb < self.rows or config["rows_outer"] == 0)  # one block of rows: the order means nothing
         )
@@ -95,7 +90,7 @@ class LinearDot(LoopSpace):
             {"mr": 4, "nr": 4, "mb": min(m, 128), "nb": 4, "kb": 16, "rows_outer": 0},
             {"mr": 2, "nr": 8, "mb": min(m, 64), "nb": 1, "kb": 32, "rows_outer": 0},
         ]
-        if self.registers == 16:
+        if self.target.registers == 16:
             wanted = [base | {"mr": mr, "nr": nr} for base in wanted[:2] for mr, nr in ((2, 4), (3, 3), (4, 2))]
         if m == 1:
             wanted = [
@@ -115,7 +110,7 @@ class LinearDot(LoopSpace):
             # A block of k of the columns at work, and of all rows of the task, which the next columns read again.
             inner=(mb + nr) * depth * width,
             task=(mb + nb * nr) * self.k * width + mb * nb * nr * self.lanes * 4,
-            registers=(mr * nr + min(mr, nr) + 1, self.registers),
+            registers=(mr * nr + min(mr, nr) + 1, self.target.registers),
             loads=(mr + nr) / (mr * nr),
         )
 

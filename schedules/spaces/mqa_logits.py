@@ -41,11 +41,6 @@ class IndexLogits(KnobSpace):
         return target.kind == "llvm" and isinstance(workload.instance, MqaLogits | MqaLogitsPaged)
 
     @property
-    def registers(self) -> int:
-        """Vector registers: 32 with AVX-512 and on Arm and RISC-V, 16 with AVX2."""
-        return 16 if self.target.vector_bits == 256 and self.target.has("avx2") else 32
-
-    @property
     def knobs(self) -> dict[str, Sequence[int]]:
         most = Sizes(self.op, self.lanes, self.pairs, {}).sharing
         return {
@@ -64,7 +59,7 @@ class IndexLogits(KnobSpace):
         wasted = sizes.heads >= self.op.heads + self.lanes
         smallest = config["keys"] == 64
         return (
-            rows * vectors + vectors + 1 <= self.registers
+            rows * vectors + vectors + 1 <= self.target.registers
             and not wasted
             and config["queries"] <= 256
             and (smallest or config["keys"] < 2 * self.op.keys)
@@ -73,10 +68,12 @@ class IndexLogits(KnobSpace):
 
     def seeds(self) -> list[Schedule]:
         heads = -(-self.op.heads // self.lanes)
-        widest = 4 if self.registers == 32 else 2
+        widest = 4 if self.target.registers == 32 else 2
         vectors = max(v for v in self.domain["vectors"] if heads % v == 0 and v <= widest)
         rows = max(
-            r for r in self.domain["key_rows"] if r * vectors + vectors + 1 <= self.registers and r * vectors <= 24
+            r
+            for r in self.domain["key_rows"]
+            if r * vectors + vectors + 1 <= self.target.registers and r * vectors <= 24
         )
         wanted = [
             {"queries": queries, "keys": keys, "key_rows": rows, "vectors": vectors}
@@ -92,7 +89,7 @@ class IndexLogits(KnobSpace):
             tasks=sequences * parts * spans,
             inner=4 * sizes.steps * sizes.panel,
             task=4 * sum(sizes.regions.values()),
-            registers=(rows * vectors + vectors + 1, self.registers),
+            registers=(rows * vectors + vectors + 1, self.target.registers),
             loads=(rows + vectors) / (rows * vectors),
         )
 

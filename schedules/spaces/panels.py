@@ -50,11 +50,6 @@ class Panels(KnobSpace):
         return target.kind == "llvm" and product is not None and format_for(product.weight, target) is not None
 
     @property
-    def registers(self) -> int:
-        """Vector registers: 32 with AVX-512 and on Arm and RISC-V, 16 with AVX2."""
-        return 16 if self.target.vector_bits == 256 and self.target.has("avx2") else 32
-
-    @property
     def grain(self) -> int:
         """What a block of k is a multiple of."""
         return self.product.group or 32
@@ -86,7 +81,7 @@ class Panels(KnobSpace):
         return (
             # Enough sums to hide the latency of a product, few enough to stay in registers with what they need.
             mr * vectors >= min(8, max(self.domain["mr"]) * max(self.domain["vectors"]))
-            and mr * vectors + min(mr, vectors) + spare <= self.registers
+            and mr * vectors + min(mr, vectors) + spare <= self.target.registers
             and config["unroll"] * f.steps * (mr * vectors + 2 * vectors) <= BODY
             and (p.group or block) % (config["unroll"] * f.depth) == 0
             and (tiles == 1 or tiles <= plan.height)
@@ -101,7 +96,7 @@ class Panels(KnobSpace):
 
     def seeds(self) -> list[Schedule]:
         base = {"tiles": 64, "panels": 1, "block": 512, "unroll": 4, "split": 1, "fetch": 1, "rows_outer": 0}
-        f, wide = self.format, self.registers == 32
+        f, wide = self.format, self.target.registers == 32
         shapes = [(12, 2), (8, 3), (6, 4), (14, 1)] if wide else [(6, 2), (4, 3), (4, 2), (5, 2)]
         if self.product.rows <= 2:
             shapes = [(1, 8), (1, 4)]
@@ -142,7 +137,7 @@ class Panels(KnobSpace):
             # A panel's block of k, and that of all rows of the task, which the next panel reads again.
             inner=plan.block * (rows * 4 + plan.columns * width),
             task=p.k / plan.split * (rows * 4 + columns * width) + rows * columns * 4,
-            registers=(plan.mr * plan.vectors + plan.vectors + (1 if f.depth == 1 else 2), self.registers),
+            registers=(plan.mr * plan.vectors + plan.vectors + (1 if f.depth == 1 else 2), self.target.registers),
             loads=(plan.mr + plan.vectors) / (plan.mr * plan.vectors),
         )
 

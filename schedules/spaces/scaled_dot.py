@@ -52,11 +52,6 @@ class ScaledDot(LoopSpace):
         return isinstance(op, LinearFp8) and op.k % BLOCK == 0
 
     @property
-    def registers(self) -> int:
-        """Vector registers: 32 with AVX-512 and on Arm and RISC-V, 16 with AVX2."""
-        return 16 if self.target.vector_bits == 256 and self.target.has("avx2") else 32
-
-    @property
     def steps(self) -> int:
         """Vector steps (of one vector of bytes, where packed) in a block of 128 columns."""
         return BLOCK // (self.target.lanes * (2 if self.packed else 1))
@@ -74,7 +69,7 @@ class ScaledDot(LoopSpace):
         mr, nr = config["mr"], config["nr"]
         return (
             self.columns % (nr * config["nb"]) == 0
-            and mr * nr + nr + 3 <= self.registers
+            and mr * nr + nr + 3 <= self.target.registers
             # A longer body than this compiles for seconds and is never better.
             and (mr + 6) * nr * config["unroll"] <= 256
         )
@@ -98,7 +93,7 @@ class ScaledDot(LoopSpace):
             # Every tile of columns reads all the activations, as float32.
             inner=mr * op.k * 4 + nr * depth,
             task=self.rows * op.k * 4 + columns * depth,
-            registers=(mr * nr + nr + 3, self.registers),
+            registers=(mr * nr + nr + 3, self.target.registers),
             loads=(mr + nr) / (mr * nr),
         )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tvm
 
 from schedules.compare import mismatch
+from schedules.operator import Operator
+from schedules.space import KnobSpace
 from schedules.workload import Workload, numpy_dtype
-from targets import Target
+from targets import Target, detect
 
 
 def run(workload: Workload, module: tvm.IRModule, target: Target, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -20,18 +22,40 @@ def run(workload: Workload, module: tvm.IRModule, target: Target, inputs: Sequen
         made = [(tuple(map(int, b.shape)), str(b.dtype)) for b in module["prepare"].params[len(workload.weights) :]]
         laid_out = [tvm.runtime.tensor(_poison(shape, dtype)) for shape, dtype in made]
         built["prepare"](*(arrays[at] for at in workload.weights), *laid_out)
-        arrays = [array for at, array in enumerate(arrays) if at not in workload.weights] + laid_out
+        arrays = workload.laid_out(arrays, laid_out)
     outputs = [tvm.runtime.tensor(_poison(a.shape, a.dtype)) for a in workload.output_arguments]
     built["main"](*arrays, *outputs)
     return [output.numpy() for output in outputs]
 
 
-def wrong(workload: Workload, module: tvm.IRModule, target: Target) -> str | None:
-    """Run it on random inputs; what is wrong with the outputs, None if nothing is."""
-    inputs = workload.inputs(np.random.default_rng(7))
+def wrong(
+    workload: Workload, module: tvm.IRModule, target: Target, inputs: list[np.ndarray] | None = None
+) -> str | None:
+    """Run it on these inputs, or on random ones; what is wrong with the outputs, None if nothing is."""
+    inputs = inputs or workload.inputs(np.random.default_rng(7))
     expected = workload.reference(inputs)
     assert expected is not None
     return mismatch(run(workload, module, target, inputs), expected, workload.tolerances)
+
+
+def wrong_at(
+    space: type[KnobSpace],
+    operator: Operator,
+    target: Target,
+    config: Mapping[str, int],
+    inputs: list[np.ndarray] | None = None,
+) -> str | None:
+    """Run a configuration, the first seed changed so, on this machine; what is wrong with the outputs.
+
+    Args:
+        target: what the space is to make a kernel for; it is built for the chip of this machine.
+        inputs: random ones where none are given.
+    """
+    workload = Workload.of(operator)
+    made = space(workload, target)
+    nearest = made.nearest({**made.seeds()[0].config, **config})
+    assert nearest is not None
+    return wrong(workload, made.apply(nearest), detect.host(), inputs)
 
 
 def _poison(shape: Sequence[int], dtype: str) -> np.ndarray:

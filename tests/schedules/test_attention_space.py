@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import tvm
 
-from schedules.compare import mismatch
-from schedules.operator import Operator
 from schedules.operators.gqa_attention import GqaAttention
 from schedules.operators.mha_prefill import MhaPrefill
 from schedules.operators.mla_decode import MlaDecode
@@ -18,9 +16,9 @@ from schedules.space import spaces
 from schedules.spaces.attention import Attention
 from schedules.tile_kernel import Tile
 from schedules.workload import Workload
-from targets import Target, catalogue, detect
-from tests.schedules import running
+from targets import catalogue, detect
 from tests.schedules.dot_pairs import emulated
+from tests.schedules.running import wrong_at
 
 HOST = detect.host()
 # This machine as a space sees a chip with AVX512-BF16; the multiplication itself is replaced where there is none.
@@ -37,21 +35,6 @@ ODD = [
 ]
 
 
-def run(
-    operator: Operator, target: Target, config: dict[str, int], inputs: list[np.ndarray] | None = None
-) -> str | None:
-    """Build and run a configuration on this machine; what is wrong with the outputs."""
-    workload = Workload.of(operator)
-    space = Attention(workload, target)
-    nearest = space.nearest({**space.seeds()[0].config, **config})
-    assert nearest is not None
-    inputs = inputs or workload.inputs(np.random.default_rng(3))
-    outputs = running.run(workload, space.apply(nearest), HOST, inputs)
-    expected = workload.reference(inputs)
-    assert expected is not None
-    return mismatch(outputs, expected, workload.tolerances)
-
-
 @pytest.mark.parametrize("operator", ODD, ids=lambda op: f"{op.name}-{op.label}")
 @pytest.mark.parametrize("config", [{}, {"splits": 4, "keys": 32, "depth": 64}], ids=["one", "split"])
 def test_pairs_of_bfloat16(operator, config, monkeypatch):
@@ -60,14 +43,14 @@ def test_pairs_of_bfloat16(operator, config, monkeypatch):
     assert Attention(Workload.of(operator), PAIRS).pairs
     if Attention(Workload.of(operator), PAIRS).view(operator, 1).keys // 4 < 32:
         config = {**config, "splits": 1}
-    assert run(operator, PAIRS, config) is None
+    assert wrong_at(Attention, operator, PAIRS, config) is None
 
 
 @pytest.mark.parametrize("splits", [2, 4])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_split_keys_are_joined(splits, dtype):
     operator = SparseMqa(2, 1, 6, 24, 24, 130, 11, True, dtype)
-    assert run(operator, HOST, {"splits": splits, "keys": 32}) is None
+    assert wrong_at(Attention, operator, HOST, {"splits": splits, "keys": 32}) is None
 
 
 def test_a_token_without_rows_gets_zeros():
@@ -76,21 +59,21 @@ def test_a_token_without_rows_gets_zeros():
     inputs[2] = inputs[2].copy()
     inputs[2][1] = -1
     for splits in (1, 2):
-        assert run(operator, HOST, {"splits": splits, "keys": 32}, inputs) is None
+        assert wrong_at(Attention, operator, HOST, {"splits": splits, "keys": 32}, inputs) is None
 
 
 def test_large_logits_and_a_large_sink():
     operator = SparseMqa(1, 1, 4, 16, 16, 70, 0, True, "float32")
     q, kv, idx, scale = operator.inputs(np.random.default_rng(0))[:4]
     inputs = [q * 30, kv * 30, idx, scale, np.array([-300.0, 0.0, 60.0, 85.0], np.float32)]
-    assert run(operator, HOST, {"splits": 2, "keys": 32}, inputs) is None
+    assert wrong_at(Attention, operator, HOST, {"splits": 2, "keys": 32}, inputs) is None
 
 
 def test_nan_in_a_key_is_not_hidden():
     operator = GqaAttention(1, 1, 40, 4, 2, 16, "float32")
     inputs = list(operator.inputs(np.random.default_rng(0)))
     inputs[1][0, 7, 1, 3] = np.nan
-    assert run(operator, HOST, {"splits": 1, "keys": 32}, inputs) is None
+    assert wrong_at(Attention, operator, HOST, {"splits": 1, "keys": 32}, inputs) is None
 
 
 @pytest.mark.parametrize("chip", ["zen4", "granite-rapids", "graviton3", "spacemit-k1"])

@@ -10,16 +10,14 @@ import pytest
 import tvm
 
 from schedules.block_scaled import decoded
-from schedules.compare import mismatch
-from schedules.operator import Operator
 from schedules.operators.mqa_logits import MqaLogits
 from schedules.operators.mqa_logits_paged import MqaLogitsPaged
 from schedules.spaces.mqa_logits import IndexLogits
 from schedules.tile_kernel import Tile
 from schedules.workload import Workload
-from targets import Target, catalogue, detect
-from tests.schedules import running
+from targets import catalogue, detect
 from tests.schedules.dot_pairs import emulated
+from tests.schedules.running import wrong_at
 
 HOST = detect.host()
 PAIRS = dataclasses.replace(HOST, vector_bits=512, features=("avx512bf16",))
@@ -32,33 +30,18 @@ ODD = [
 ]
 
 
-def run(
-    operator: Operator, target: Target, config: dict[str, int], inputs: list[np.ndarray] | None = None
-) -> str | None:
-    """Build and run a configuration on this machine; what is wrong with the outputs."""
-    workload = Workload.of(operator)
-    space = IndexLogits(workload, target)
-    nearest = space.nearest({**space.seeds()[0].config, **config})
-    assert nearest is not None
-    inputs = inputs or workload.inputs(np.random.default_rng(3))
-    outputs = running.run(workload, space.apply(nearest), HOST, inputs)
-    expected = workload.reference(inputs)
-    assert expected is not None
-    return mismatch(outputs, expected, workload.tolerances)
-
-
 @pytest.mark.parametrize("operator", ODD, ids=lambda op: f"{op.name}-{op.label}")
 def test_pairs_of_bfloat16(operator, monkeypatch):
     if not HOST.has("avx512bf16"):
         monkeypatch.setattr(Tile, "_step", emulated)
     assert IndexLogits(Workload.of(operator), PAIRS).pairs
-    assert run(operator, PAIRS, {"keys": 64}) is None
+    assert wrong_at(IndexLogits, operator, PAIRS, {"keys": 64}) is None
 
 
 @pytest.mark.parametrize("operator", ODD, ids=lambda op: f"{op.name}-{op.label}")
 @pytest.mark.parametrize("config", [{"keys": 64, "key_rows": 6}, {"queries": 2, "keys": 128, "vectors": 1}], ids=str)
 def test_odd_sizes(operator, config):
-    assert run(operator, HOST, config) is None
+    assert wrong_at(IndexLogits, operator, HOST, config) is None
 
 
 def test_windows_anywhere():
@@ -67,7 +50,7 @@ def test_windows_anywhere():
     inputs[-2] = np.array([0, 5, 64, 70, 190, 130, 199, 0, 128], np.int32)
     inputs[-1] = np.array([1, 6, 128, 71, 200, 130, 200, 200, 140], np.int32)
     for queries in (1, 4):
-        assert run(operator, HOST, {"queries": queries, "keys": 64, "key_rows": 6}, inputs) is None
+        assert wrong_at(IndexLogits, operator, HOST, {"queries": queries, "keys": 64, "key_rows": 6}, inputs) is None
 
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["float32", "pairs"])

@@ -11,7 +11,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tuner.guarded import ALIGNMENT, GUARD, guard
+from tuner.guarded import GUARD, guard
+from tuning_db.memory import CACHE_LINE
 
 ARRAYS = [
     np.arange(15, dtype=np.float32).reshape(3, 5),
@@ -29,7 +30,7 @@ def test_the_array_is_the_same_elsewhere(array, writable):
     guarded = guard(array, writable)
     assert guarded.array.dtype == array.dtype and guarded.array.shape == array.shape
     np.testing.assert_array_equal(guarded.array, array)
-    assert guarded.array.ctypes.data % ALIGNMENT == 0
+    assert guarded.array.ctypes.data % CACHE_LINE == 0
     assert guarded.array.flags.writeable is writable
     assert guarded.harm() is None
 
@@ -40,7 +41,7 @@ def poke(guarded, offset):
 
 
 @pytest.mark.parametrize(
-    "offset, harm", [(-1, "before its start"), (-ALIGNMENT, "before its start"), (60, "behind its end")]
+    "offset, harm", [(-1, "before its start"), (-CACHE_LINE, "before its start"), (60, "behind its end")]
 )
 def test_writing_beside_an_array_is_seen_and_mended(offset, harm):
     guarded = guard(np.ones((3, 5), np.float32), writable=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from targets.errors import MissingExtra
-from targets.units import percent, rate, seconds, size, times
 from tuner.bench.plots import colour, drift, letter, ratios, roofs
 from tuner.bench.result import TUNED, Result
-from tuner.bench.statistics import spread
+from tuner.bench.statistics import Interval, spread
 from tuner.report.figure import ARITHMETIC, COLOURS
+from tuner.report.templates import templates
 
 
 def render(result: Result, now: float) -> str:
@@ -24,24 +23,10 @@ def render(result: Result, now: float) -> str:
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError:
-        raise MissingExtra("the page of a benchmark", "report") from None
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([here, here.parent / "report"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "seconds": seconds, "size": size, "rate": rate, "times": times, "percent": percent,
-        "spread": lambda values: spread(values) if values else None, "variable": _variable, "letter": letter,
-        "date": lambda when: datetime.fromtimestamp(when, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-    }  # fmt: skip
+    environment = templates("the page of a benchmark", Path(__file__).parent)
+    from markupsafe import Markup  # comes with jinja2
+
+    environment.filters |= {"spread": _spread, "variable": _variable, "letter": letter}
     return environment.get_template("bench.html.jinja").render(
         result=result,
         cases=list(enumerate(result.cases, 1)),
@@ -52,6 +37,10 @@ def render(result: Result, now: float) -> str:
         version=version("headstart"),
         now=now,
     )
+
+
+def _spread(values: Sequence[float]) -> Interval | None:
+    return spread(values) if values else None
 
 
 def _variable(name: str) -> str:

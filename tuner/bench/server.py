@@ -19,7 +19,8 @@ from targets.errors import one_line
 from tuner.bench.evict import Evictor, evicts_itself
 from tuner.bench.loaded import Request, Unsupported, wrong
 from tuner.bench.timing import Timer
-from tuner.measure import aligned
+from tuner.measure import unscheduled
+from tuning_db.memory import aligned
 
 
 class Server:
@@ -85,7 +86,7 @@ class Server:
         inputs = _inputs(of, seed)
         outputs = of.reference(inputs)
         if outputs is None:
-            outputs = _unscheduled(of, inputs, self.target)
+            outputs = unscheduled(of, self.target, inputs)
         with open(path, "wb") as file:
             for output in outputs:
                 file.write(output.tobytes())
@@ -112,18 +113,6 @@ class Server:
 
 def _inputs(workload: Workload, seed: int) -> Arrays:
     return [aligned(array) for array in workload.inputs(np.random.default_rng(seed))]
-
-
-def _unscheduled(workload: Workload, inputs: Arrays, target: Target) -> Arrays:
-    """What the program itself computes, built as written."""
-    import tvm
-
-    from tuning_db.dlpack import tensor
-
-    outputs = [aligned(np.empty(a.shape, numpy_dtype(a.dtype))) for a in workload.output_arguments]
-    function = tvm.compile(workload.prim_func, target=target.to_tvm()).jit()["main"]
-    function(*(tensor(array) for array in (*inputs, *outputs)))
-    return outputs
 
 
 def _read(workload: Workload, path: str) -> Arrays:

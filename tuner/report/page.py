@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from targets.errors import MissingExtra
-from targets.units import percent, rate, seconds, size, times
 from tuner.report import Report, champions, failures
 from tuner.report.plots import curve, roofline
+from tuner.report.templates import templates
 from tuner.summary import Row
 from tuning_db.files import whole_file
 
@@ -32,22 +30,10 @@ def render(report: Report, now: float) -> str:
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError:
-        raise MissingExtra("the report", "report") from None
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "seconds": seconds, "size": size, "rate": rate, "times": times, "percent": percent,
-        "date": _date, "csp_hash": _csp_hash,
-    }  # fmt: skip
+    environment = templates("the report")
+    from markupsafe import Markup  # comes with jinja2
+
+    environment.filters["csp_hash"] = _csp_hash
     rows = report.summary.rows
     reigns = {row.workload: champions(report.trials[row.workload]) for row in rows}
     # A curve of one trial shows nothing that the table does not.
@@ -109,10 +95,6 @@ def _bars(measured: Sequence[Row]) -> list[dict[str, Any]]:
         total = {key: sum(bar[key] for bar in small) for key in ("default", "tuned")}
         small = [{"name": f"{len(small)} others", "what": "", **total}]
     return large + small
-
-
-def _date(created: float) -> str:
-    return datetime.fromtimestamp(created, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _csp_hash(script: str) -> str:

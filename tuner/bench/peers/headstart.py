@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from schedules.lower import PREPARE, lower, prepared
 from schedules.operator import Arrays
 from schedules.schedule import Schedule
-from schedules.workload import Argument, numpy_dtype
+from schedules.workload import numpy_dtype
 from targets.units import seconds
 from tuner.bench.loaded import Loaded, Request
-from tuner.measure import aligned
+from tuner.measure import poison
 from tuning_db.dlpack import tensor
+from tuning_db.memory import empty
 
 if TYPE_CHECKING:
     import tvm
@@ -35,17 +37,17 @@ def of_module(request: Request, lowered: tvm.IRModule, note: str = "") -> Loaded
     module = tvm.compile(lowered, target=request.target.to_tvm()).jit()
     calls, written, spent = [], [], 0.0
     for copy in request.copies:
-        outputs = [_empty(argument) for argument in request.workload.output_arguments]
+        outputs = [empty(argument.shape, numpy_dtype(argument.dtype)) for argument in request.workload.output_arguments]
         for output in outputs:
-            output.view(np.uint8).fill(0xFF)
-        inputs = copy
+            poison(output)
+        inputs: Sequence[np.ndarray] = copy
         if made:
             weights = request.workload.weights
-            laid_out = [_empty(argument) for argument in made]
+            laid_out = [empty(argument.shape, numpy_dtype(argument.dtype)) for argument in made]
             start = time.perf_counter()
             module["main" + PREPARE](*(tensor(copy[at]) for at in weights), *(tensor(array) for array in laid_out))
             spent = time.perf_counter() - start
-            inputs = [array for at, array in enumerate(copy) if at not in weights] + laid_out
+            inputs = request.workload.laid_out(copy, laid_out)
         calls.append(functools.partial(module["main"], *(tensor(array) for array in (*inputs, *outputs))))
         written.append(outputs)
 
@@ -54,7 +56,3 @@ def of_module(request: Request, lowered: tvm.IRModule, note: str = "") -> Loaded
 
     near = [array.reshape(-1).view(np.uint8) for array in (request.copies[0][0], *written[0])]
     return Loaded(calls, read, near, f"{note}, weights laid out in {seconds(spent)}" if made else note)
-
-
-def _empty(argument: Argument) -> np.ndarray:
-    return aligned(np.empty(argument.shape, numpy_dtype(argument.dtype)))

@@ -39,6 +39,23 @@ class Text:
         whole = f"<{width} x {kind}>"
         return self.op(f"shufflevector {whole} {vector}, {whole} poison, <{len(lanes)} x i32> <{chosen}>")
 
+    def joined(self, kind: str, width: int, vectors: Sequence[str]) -> str:
+        """Vectors of ``width`` one behind the other; a power of two of them."""
+        while len(vectors) > 1:
+            whole = f"<{width} x {kind}>"
+            chosen = ", ".join(f"i32 {lane}" for lane in range(2 * width))
+            vectors = [
+                self.op(f"shufflevector {whole} {a}, {whole} {b}, <{2 * width} x i32> <{chosen}>")
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+            width *= 2
+        return vectors[0]
+
+    def fused(self, kind: str, a: str, b: str, c: str) -> str:
+        """``a b + c`` of vectors of float32, rounded once."""
+        lanes = kind.split(maxsplit=1)[0].lstrip("<")
+        return self.op(f"call {kind} @llvm.fma.v{lanes}f32({kind} {a}, {kind} {b}, {kind} {c})")
+
 
 def splat(value: int, kind: str, lanes: int) -> str:
     """A constant vector, without its type."""

@@ -13,6 +13,7 @@ from schedules.operators.batched_linear_fp8 import BatchedLinearFp8
 from schedules.operators.grouped_linear import GroupedLinear
 from schedules.operators.grouped_linear_masked import GroupedLinearMasked
 from schedules.operators.linear import Linear
+from schedules.operators.linear_int8 import LinearInt8
 from schedules.scaled_linear import ScaledLinear
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -32,6 +33,7 @@ class Product:
         left, right: how codes of activations and weights are stored; None where they are none.
         order: whether rows of ``A`` and ``C`` are ``flat``, or ``[group, row]``, or ``[row, group]``.
         extra: ``EXPERT``: which set a group has; ``COUNT``: how many rows of a group are in use; or nothing.
+        channels: whether ``A`` has a scale for each row and ``W`` for each column, which multiply the output.
     """
 
     groups: int
@@ -46,6 +48,12 @@ class Product:
     right: BlockScaled | None = None
     order: str = "flat"
     extra: str = ""
+    channels: bool = False
+
+    @property
+    def laid_out(self) -> tuple[str, ...]:
+        """Arguments that are laid out anew."""
+        return ("W", "SW") if self.right else ("W",)
 
     @property
     def weight(self) -> str:
@@ -97,11 +105,15 @@ class Product:
         found: Shapes = {"A": ((*lead, self.k), self.left.dtype if self.left else self.dtype)}
         if self.left:
             found["SA"] = ((*lead, -(-self.k // self.left.columns)), "uint8" if self.left.power else "float32")
+        if self.channels:
+            found["SA"] = (tuple(lead), "float32")
         if self.extra:
             found[self.extra] = ((self.groups,), "int32")
         found["W"] = ((*sets, self.n, self.width), self.stored)
         if self.right:
             found["SW"] = ((*sets, *self.right.shapes(self.n, self.k)[1]), self.scale)
+        if self.channels:
+            found["SW"] = ((*sets, self.n), "float32")
         found["C"] = ((*lead, self.n), self.out)
         return found
 
@@ -110,6 +122,8 @@ def product_of(op: Operator | None) -> Product | None:
     """An operator as a product; None if it is not one."""
     if isinstance(op, Linear):
         return Product(1, op.m, op.m, op.n, op.k, 1, op.dtype, op.out)
+    if isinstance(op, LinearInt8):
+        return Product(1, op.m, op.m, op.n, op.k, 1, "int8", "bfloat16", channels=True)
     if isinstance(op, ScaledLinear):
         return Product(1, op.m, op.m, op.n, op.k, 1, "", "bfloat16", *op.formats)
     if isinstance(op, BatchedLinear):

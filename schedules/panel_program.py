@@ -11,162 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schedules.panel_format import Format
-from schedules.panel_product import Product, Shapes
-from schedules.panel_tile import Tile, module
+from schedules.panel_plan import LAST, TILE, Plan
+from schedules.panel_prepare import arguments, whole
+from schedules.panel_prepare import prepare as laid_out
 
 if TYPE_CHECKING:
     import tvm
 
 # Activations up to which copying them in several threads would cost more than it saves.
 SERIAL = 1 << 14
-TILE, LAST = "headstart_panel_tile", "headstart_panel_last"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A panel schedule with every size worked out.
-
-    Attributes:
-        product: what is computed.
-        format: how the weights lie.
-        mr, vectors: register tile: rows, and vectors of columns, which are a panel.
-        tiles, panels: of a task.
-        block: columns of k between visits to the same sums, whole groups of scales.
-        unroll: units of weights in the body of the inner loop.
-        split: tasks that share the sums of a tile, each with its part of k.
-        fetch: whether a tile asks for its part of the weights that come next.
-        rows_outer: whether tasks walk through all columns of some rows first.
-    """
-
-    product: Product
-    format: Format
-    mr: int
-    vectors: int
-    tiles: int
-    panels: int
-    block: int
-    unroll: int
-    split: int
-    fetch: bool
-    rows_outer: bool
-
-    @property
-    def height(self) -> int:
-        """Tiles of rows in a group."""
-        return -(-self.product.rows // self.mr)
-
-    @property
-    def columns(self) -> int:
-        """Columns of a panel."""
-        return self.vectors * self.format.lanes
-
-    @property
-    def width(self) -> int:
-        """Panels."""
-        return -(-self.product.n // self.columns)
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of k, padded so that each task has as many."""
-        return -(-self.product.k // (self.block * self.split)) * self.split
-
-    @property
-    def units(self) -> int:
-        """Units of a panel."""
-        return self.blocks * self.block // self.format.depth
-
-    @property
-    def steps(self) -> int:
-        """Products along k, of one column or two."""
-        return self.units * self.format.steps
-
-    @property
-    def scales(self) -> int:
-        """Scales of a column of weights along k."""
-        return self.blocks * self.block // self.product.group if self.product.group else 0
-
-    def tile(self, mr: int) -> Tile:
-        """The inner kernel for ``mr`` rows."""
-        units = self.block // self.format.depth
-        bytes_ = units * self.vectors * self.format.unit_bytes
-        scale = "ue8m0" if self.product.scale == "uint8" else "float32"
-        return Tile(
-            self.format, mr, self.vectors, self.mr, units, self.unroll, self.product.group, scale,
-            self.panels * self.columns, -(-bytes_ // min(self.tiles, self.height)) if self.fetch else 0,
-        )  # fmt: skip
-
-    def text(self) -> str:
-        """LLVM text of the inner kernels."""
-        last = self.product.rows % self.mr
-        tiles = [self.tile(self.mr).define(TILE)] + ([self.tile(last).define(LAST)] if last else [])
-        return module(self.format, *tiles)
-
-    def packed(self) -> Shapes:
-        """Shape and type of the weights as they are laid out, by name."""
-        p, f = self.product, self.format
-        unit = (f.quarters, f.halves, f.lanes // f.quarters, f.together)
-        found: Shapes = {"WP": ((p.sets, self.width, self.units, self.vectors, *unit), f.stored)}
-        if p.group:
-            found["SP"] = ((p.sets, self.width, self.scales, self.columns), p.scale)
-        return found
 
 
 def program(plan: Plan) -> tvm.IRModule:
     """The module of a plan: ``main`` and ``prepare``."""
     import tvm
 
-    return tvm.IRModule({"main": _main(plan), "prepare": _prepare(plan)})
-
-
-def _arguments(wanted: Shapes) -> dict[str, Any]:
-    from tvm.script.ir_builder import tirx as T
-
-    return {name: T.arg(name, T.buffer(shape, dtype)) for name, (shape, dtype) in wanted.items()}
-
-
-def _prepare(plan: Plan) -> Any:
-    """``prepare(W, [SW], WP, [SP])``: the weights in panels, zeros beyond their ends."""
-    from tvm import tirx
-    from tvm.script.ir_builder import IRBuilder
-    from tvm.script.ir_builder import tirx as T
-
-    p, f = plan.product, plan.format
-    shapes = p.shapes()
-    given: Shapes = {name: kind for name, kind in shapes.items() if name in ("W", "SW")}
-    with IRBuilder() as builder, T.prim_func(s_tir=True):
-        T.func_name("prepare")
-        T.func_attr({"tirx.noalias": True})
-        arrays = _arguments(given)
-        made = _arguments(plan.packed())
-        w, wp = arrays["W"], made["WP"]
-        with T.sblock("root"), T.parallel(0, p.sets * plan.width) as loop, T.sblock("panel"):
-            number = T.axis.spatial(p.sets * plan.width, loop)
-            T.reads(*(_all(array) for array in arrays.values()))
-            T.writes(*(_all(array) for array in made.values()))
-            own, panel = number // plan.width, number % plan.width
-            size = (plan.units, plan.vectors, f.quarters, f.halves, f.lanes // f.quarters, f.together)
-            with T.grid(*size) as (u, v, q, h, lane, b):
-                j = panel * plan.columns + v * f.lanes + q * (f.lanes // f.quarters) + lane
-                e = u * f.elements + h * f.together + b
-                at = (*p.weights(own), tirx.min(j, p.n - 1), tirx.min(e, p.width - 1))
-                element = w[at]
-                if p.stored != f.stored:
-                    element = tirx.reinterpret(f.stored, element)
-                value = tirx.Select(tirx.And(j < p.n, e < p.width), element, tirx.const(0, f.stored))
-                T.buffer_store(wp, value, [own, panel, u, v, q, h, lane, b])
-            if p.right:
-                sw, sp = arrays["SW"], made["SP"]
-                whole = -(-p.k // p.group)
-                with T.grid(plan.scales, plan.columns) as (g, c):
-                    j = tirx.min(panel * plan.columns + c, p.n - 1) // p.right.rows
-                    at = (*p.weights(own), j, tirx.min(g, whole - 1))
-                    T.buffer_store(sp, sw[at], [own, panel, g, c])
-    return builder.get()
-
-
-def _all(array: Any) -> Any:
-    return array[tuple(slice(0, extent) for extent in array.shape)]
+    return tvm.IRModule({"main": _main(plan), "prepare": laid_out(plan)})
 
 
 def _main(plan: Plan) -> Any:
@@ -179,8 +39,8 @@ def _main(plan: Plan) -> Any:
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         T.func_attr({"tirx.noalias": True})
-        given = _arguments({name: kind for name, kind in shapes.items() if name not in ("W", "SW")})
-        given |= _arguments(plan.packed())
+        given = arguments({name: kind for name, kind in shapes.items() if name not in p.laid_out})
+        given |= arguments(plan.packed())
         c = T.arg("C", T.buffer(*output))
         with T.sblock("root"):
             rows = _pack_rows(plan, given)
@@ -192,14 +52,13 @@ def _main(plan: Plan) -> Any:
 
 
 def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy the activations to ``[tile, step, row, part]``, decoded and scaled to float32 or as bits of bfloat16."""
+    """Copy the activations to ``[tile, step, row, part]`` in the type that products take."""
     from tvm import tirx
     from tvm.script.ir_builder import tirx as T
 
     p, f = plan.product, plan.format
-    a, parts = given["A"], f.depth // f.steps
-    kind = "uint16" if f.pairs else "float32"
-    packed = T.sblock_alloc_buffer((p.groups * plan.height, plan.steps, plan.mr, parts), kind)
+    a, kind = given["A"], f.activation
+    packed = T.sblock_alloc_buffer((p.groups * plan.height, plan.steps, plan.mr, f.parts), kind)
     found = {"AP": packed}
     scaled = p.row_scales and f.pairs
     if scaled and p.left:
@@ -212,9 +71,9 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
 
     with loop(0, p.groups * plan.height) as tile, T.sblock("rows"):
         t = T.axis.spatial(p.groups * plan.height, tile)
-        T.reads(*(_all(given[name]) for name in ("A", "SA") if name in given))
-        T.writes(*(_all(array) for array in found.values()))
-        with T.grid(plan.mr, plan.units, f.steps, parts) as (i, u, s, b):
+        T.reads(*(whole(given[name]) for name in ("A", "SA") if name in given))
+        T.writes(*(whole(array) for array in found.values()))
+        with T.grid(plan.mr, plan.units, f.steps, f.parts) as (i, u, s, b):
             k = u * f.depth + f.column(s, b)
             inside = k < p.k
             at = tirx.min(k, p.k - 1)
@@ -226,7 +85,9 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
                 if p.row_scales and not f.pairs:
                     block = (*row, at // p.left.columns)
                     value = value * given["SA"][block]
-            if not f.pairs:
+            if f.integer:
+                value = (value.astype("int32") + f.offset).astype(kind)
+            elif not f.pairs:
                 value = value.astype("float32")
             elif p.left:
                 # Exact: codes have few bits. (TVM computes with bfloat16 as float32 and could not reinterpret one.)
@@ -268,8 +129,8 @@ def _tasks(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], finish
     tall, wide = min(plan.tiles, plan.height) * plan.mr, plan.panels * plan.columns
     with T.parallel(0, count, annotations={"pragma_import_llvm": plan.text()}) as loop, T.sblock("task"):
         number = T.axis.spatial(count, loop)
-        arrays = [array for name, array in given.items() if name not in ("A", "SA")]
-        T.reads(*(_all(array) for array in (*arrays, *rows.values())))
+        arrays = [array for name, array in given.items() if name != "A"]
+        T.reads(*(whole(array) for array in (*arrays, *rows.values())))
         T.writes()
         sums = T.sblock_alloc_buffer((tall, wide), "float32", scope="local")
         part, rest = number % plan.split, number // plan.split
@@ -311,13 +172,17 @@ def _call(
     if plan.fetch:
         share = plan.tile(plan.mr).fetch
         after = tirx.call_intrin("handle", "tirx.handle_add_byte_offset", after, y * share)
-    first = T.address_of(sums[0, 0])
+    none = T.address_of(sums[0, 0])
+    if p.group:
+        beside = T.address_of(given["SP"][own, panel, b * groups, 0])
+    else:
+        beside = T.address_of(given["FIRST"][own, panel, b, 0]) if f.offset else none
     arguments = (
         T.address_of(rows["AP"][tile, b * units * f.steps, 0, 0]),
         weights(panel, b),
         T.address_of(sums[y * plan.mr, x * plan.columns]),
-        T.address_of(given["SP"][own, panel, b * groups, 0]) if p.group else first,
-        T.address_of(rows["SAP"][tile, b * groups, 0]) if "SAP" in rows else first,
+        beside,
+        T.address_of(rows["SAP"][tile, b * groups, 0]) if "SAP" in rows else none,
         after,
     )
 
@@ -353,6 +218,9 @@ def _write(plan: Plan, given: Mapping[str, Any], c: Any, task: _Task, value: Any
 
         def store(lane: Any) -> None:
             total = value(y, x * lanes + lane)
+            if p.channels:
+                column = (*p.weights(task.group), j + lane)
+                total = total * (given["SA"][tuple(row)] * given["SW"][column])
             if p.extra == "COUNT":
                 # Rows that are not in use are zeros, whatever their activations are.
                 total = tirx.Select(i < given["COUNT"][task.group], total, tirx.const(0.0, "float32"))
@@ -385,8 +253,8 @@ def _split(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], c: Any
     _tasks(plan, given, rows, keep)
     with T.parallel(0, p.groups * down * across) as loop, T.sblock("sum"):
         number = T.axis.spatial(p.groups * down * across, loop)
-        T.reads(_all(partial))
-        T.writes(_all(c))
+        T.reads(whole(partial))
+        T.writes(whole(c))
         group, rest = number // (down * across), number % (down * across)
         task = _Task(group, rest // across * plan.tiles, rest % across * plan.panels, 0, 0, 0)
 

@@ -14,9 +14,10 @@ LINE = 64
 class Tile:
     """``name(a, w, s, ws, sa, next)`` adds the products of a block of k to ``mr`` rows of sums.
 
-    All are addresses: ``a`` of the packed activations ``[k, mr]`` (pairs: ``[k / 2, mr, 2]``), ``w`` of the panel's
-    units ``[units, vectors, unit]``, ``s`` of the sums in float32, rows of ``stride``, ``ws`` of the weights' scales
-    ``[groups, vectors * lanes]``, ``sa`` of the activations' scales ``[groups, mr]``, ``next`` of what to fetch.
+    All are addresses: ``a`` of the packed activations ``[steps, mr, parts]``, ``w`` of the panel's units ``[units,
+    vectors, unit]``, ``s`` of the sums in float32, rows of ``stride``, ``ws`` of the weights' scales ``[groups,
+    vectors * lanes]`` or of what sums start at, ``sa`` of the activations' scales ``[groups, mr]``, ``next`` of what to
+    fetch.
 
     Attributes:
         format: of the weights.
@@ -42,10 +43,6 @@ class Tile:
     fetch: int = 0
 
     @property
-    def _vector(self) -> str:
-        return f"<{self.format.lanes} x float>"
-
-    @property
     def _cells(self) -> list[tuple[int, int]]:
         return [(i, v) for i in range(self.mr) for v in range(self.vectors)]
 
@@ -58,14 +55,16 @@ class Tile:
         """The text of the function."""
         fmt, text = self.format, Text()
         groups = self.units * fmt.depth // self.group if self.group else 1
-        zero = "zeroinitializer"
         acc = {cell: f"%acc{cell[0]}_{cell[1]}" for cell in self._cells}
-        lines = ["entry:", "  br label %outer", "outer:", "  %g = phi i64 [ 0, %entry ], [ %g.next, %after ]"]
+        first = self._first(text)
+        lines = ["entry:", *text.lines, "  br label %outer"]
+        text.lines.clear()
+        lines += ["outer:", "  %g = phi i64 [ 0, %entry ], [ %g.next, %after ]"]
         lines += [f"  %first = mul nuw nsw i64 %g, {self._rounds}", "  br label %loop", "loop:"]
         lines.append("  %r = phi i64 [ 0, %outer ], [ %r.next, %loop ]")
         at = text.op("add nuw nsw i64 %first, %r")
         sums = self._body(text, at, acc)
-        lines += [f"  {acc[c]} = phi {self._vector} [ {zero}, %outer ], [ {sums[c]}, %loop ]" for c in self._cells]
+        lines += [f"  {acc[c]} = phi {fmt.sums} [ {first[c[1]]}, %outer ], [ {sums[c]}, %loop ]" for c in self._cells]
         lines += text.lines
         lines += ["  %r.next = add nuw nsw i64 %r, 1", f"  %r.more = icmp ult i64 %r.next, {self._rounds}"]
         lines += ["  br i1 %r.more, label %loop, label %after", "after:"]
@@ -80,9 +79,7 @@ class Tile:
     def _body(self, text: Text, at: str, acc: dict[tuple[int, int], str]) -> dict[tuple[int, int], str]:
         """``unroll`` units from unit ``at * unroll`` on; returns the sums after them."""
         fmt, sums = self.format, dict(acc)
-        parts = fmt.depth // fmt.steps
-        element = "bfloat" if fmt.pairs else "float"
-        a = text.at("%a", text.op(f"mul nuw nsw i64 {at}, {self.unroll * fmt.depth * self.height}"), element)
+        a = text.at("%a", text.op(f"mul nuw nsw i64 {at}, {self.unroll * fmt.steps * self.height}"), "i32")
         w = text.at("%w", text.op(f"mul nuw nsw i64 {at}, {self.unroll * self.vectors * fmt.unit_bytes}"))
         self._prefetch(text, at)
         for unit in range(self.unroll):
@@ -90,30 +87,17 @@ class Tile:
             weights = [fmt.read(text, text.at(w, place)) for place in places]
             for step in range(fmt.steps):
                 for i in range(self.mr):
-                    offset = ((unit * fmt.steps + step) * self.height + i) * parts
-                    row = self._spread(text, text.at(a, offset, element))
+                    row = fmt.spread(text, text.at(a, (unit * fmt.steps + step) * self.height + i, "i32"))
                     for v in range(self.vectors):
-                        sums[i, v] = self._product(text, row, weights[v][step], sums[i, v])
+                        sums[i, v] = fmt.product(text, row, weights[v][step], sums[i, v])
         return sums
 
-    def _spread(self, text: Text, address: str) -> str:
-        """One activation, or pair of them, in all lanes."""
-        lanes = self.format.lanes
-        if not self.format.pairs:
-            return text.spread("float", text.load("float", address, 4), lanes)
-        both = text.spread("i32", text.load("i32", address, 2), lanes)
-        return text.op(f"bitcast <{lanes} x i32> {both} to {self.format.operand}")
-
-    def _product(self, text: Text, row: str, weight: str, total: str) -> str:
-        v, operand = self._vector, self.format.operand
-        if self.format.pairs:
-            call = f"call {v} @llvm.x86.avx512bf16.dpbf16ps.512"
-            return text.op(f"{call}({v} {total}, {operand} {row}, {operand} {weight})")
-        return self._fma(text, row, weight, total)
-
-    def _fma(self, text: Text, a: str, b: str, c: str) -> str:
-        v = self._vector
-        return text.op(f"call {v} @llvm.fma.v{self.format.lanes}f32({v} {a}, {v} {b}, {v} {c})")
+    def _first(self, text: Text) -> list[str]:
+        """What the sums of each vector of columns start at."""
+        fmt = self.format
+        if not fmt.offset:
+            return ["zeroinitializer"] * self.vectors
+        return [text.load(fmt.sums, text.at("%ws", v * fmt.lanes, "i32"), 4) for v in range(self.vectors)]
 
     def _prefetch(self, text: Text, at: str) -> None:
         """The share of this iteration of the bytes to ask for, in whole cache lines."""
@@ -127,20 +111,22 @@ class Tile:
 
     def _add(self, text: Text, sums: dict[tuple[int, int], str]) -> None:
         """Add the sums of a group, scaled, to those in memory."""
-        fmt, v = self.format, self._vector
+        fmt, v = self.format, self.format.floats
         scales = self._scales(text) if self.group else []
         rows = self._row_scales(text) if self.group and fmt.pairs else []
         for i, j in self._cells:
             address = text.at("%s", i * self.stride + j * fmt.lanes, "float")
             old, part = text.load(v, address, 4), sums[i, j]
+            if fmt.integer:
+                part = text.op(f"sitofp {fmt.sums} {part} to {v}")
             if rows:
                 part = text.op(f"fmul {v} {part}, {rows[i]}")
-            new = self._fma(text, part, scales[j], old) if scales else text.op(f"fadd {v} {part}, {old}")
+            new = text.fused(v, part, scales[j], old) if scales else text.op(f"fadd {v} {part}, {old}")
             text.lines.append(f"  store {v} {new}, ptr {address}, align 4")
 
     def _scales(self, text: Text) -> list[str]:
         """The weights' scales of this group, a vector for each vector of columns."""
-        lanes, v = self.format.lanes, self._vector
+        lanes, v = self.format.lanes, self.format.floats
         start = text.op(f"mul nuw nsw i64 %g, {self.vectors * lanes}")
         found = []
         for j in range(self.vectors):
@@ -167,10 +153,7 @@ class Tile:
 
 def module(fmt: Format, *definitions: str) -> str:
     """The text of a module with these functions."""
-    v = f"<{fmt.lanes} x float>"
+    v = fmt.floats
     declarations = f"declare {v} @llvm.fma.v{fmt.lanes}f32({v}, {v}, {v})\n"
     declarations += "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n" + fmt.declarations
-    if fmt.pairs:
-        operand = fmt.operand
-        declarations += f"declare {v} @llvm.x86.avx512bf16.dpbf16ps.512({v}, {operand}, {operand})\n"
     return declarations + "\n".join(definitions)

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from schedules.panel_format import Format, format_for
+from schedules.panel_format import Format
+from schedules.panel_formats import format_for
+from schedules.panel_plan import Plan
 from schedules.panel_product import Product, product_of
-from schedules.panel_program import Plan, program
+from schedules.panel_program import program
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
 from schedules.traits import Traits

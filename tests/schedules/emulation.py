@@ -59,6 +59,18 @@ def _dot(name: str) -> str:
     return _function(wide, name, f"{wide} %acc, <32 x bfloat> %a, <32 x bfloat> %b", text, total)
 
 
+def _quads(name: str) -> str:
+    """VPDPBUSD: sums of four products of bytes without and with a sign."""
+    text, total, wide = Text(), "%acc", "<16 x i32>"
+    for part in range(4):
+        factors = []
+        for side, extend in (("%a", "zext"), ("%b", "sext")):
+            bytes_ = text.pick("i8", 64, side, range(part, 64, 4))
+            factors.append(text.op(f"{extend} <16 x i8> {bytes_} to {wide}"))
+        total = text.op(f"add {wide} {total}, {text.op(f'mul {wide} {factors[0]}, {factors[1]}')}")
+    return _function(wide, name, f"{wide} %acc, {BYTES} %a, {BYTES} %b", text, total)
+
+
 def _function(kind: str, name: str, arguments: str, text: Text, result: str) -> str:
     body = "\n".join(text.lines)
     return f"define internal {kind} @{name}({arguments}) nounwind {{\n{body}\n  ret {kind} {result}\n}}\n"
@@ -68,6 +80,7 @@ EMULATED = {
     "llvm.x86.avx512.vpermi2var.qi.512": _permute_bytes,
     "llvm.x86.avx512.pshuf.b.512": _shuffle_bytes,
     "llvm.x86.avx512bf16.dpbf16ps.512": _dot,
+    "llvm.x86.avx512.vpdpbusd.512": _quads,
 }
 
 

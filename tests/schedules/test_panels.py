@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import tvm
 
-from schedules import panel_program
+from schedules import panel_plan
 from schedules.operators.grouped_linear_masked import GroupedLinearMasked
 from schedules.operators.linear import Linear
 from schedules.operators.linear_fp4 import LinearFp4
 from schedules.operators.linear_fp8 import LinearFp8
-from schedules.panel_format import E2m1Bytes, E2m1Half, E4m3Bytes, E4m3Half, format_for
+from schedules.operators.linear_int8 import LinearInt8
+from schedules.panel_codes import E2m1Bytes, E2m1Half, E4m3Bytes, E4m3Half
+from schedules.panel_formats import format_for
+from schedules.panel_int8 import Int8Dot, Int8Vnni, Int8Words
 from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import detect, resolve
@@ -44,6 +47,7 @@ def panels(op, **knobs):
         (Linear(1, 131, 257), {"mr": 1, "vectors": 8, "unroll": 4, "panels": 2}),
         (Linear(9, 300, 64), {"tiles": 1, "panels": 4, "block": 64, "rows_outer": 1}),
         (LinearFp8(7, 131, 259), {"block": 256, "unroll": 2}),
+        (LinearInt8(9, 131, 259), {"mr": 3, "tiles": 2, "block": 64}),
         (GroupedLinearMasked(3, 9, 37, 128, 5), {"tiles": 3}),
     ],
     ids=lambda value: value.label if hasattr(value, "label") else "",
@@ -52,6 +56,12 @@ def test_sizes_that_divide_by_nothing(op, knobs):
     workload, space, schedule = panels(op, **knobs)
     assert schedule is not None, "the knobs are not of this space"
     assert wrong(workload, space.apply(schedule), HOST) is None
+
+
+def spell_out(monkeypatch):
+    """Kernels of AVX-512 in plain LLVM, for any x86 processor."""
+    plain = panel_plan.module
+    monkeypatch.setattr(panel_plan, "module", lambda *args: emulate(plain(*args)))
 
 
 def codes_workload(dtype: str):
@@ -73,8 +83,7 @@ def codes_workload(dtype: str):
 def test_every_code_is_decoded(dtype, emulated, monkeypatch):
     target = dataclasses.replace(ZEN4, tvm=HOST.tvm) if emulated else HOST
     if emulated:
-        plain = panel_program.module
-        monkeypatch.setattr(panel_program, "module", lambda *args: emulate(plain(*args)))
+        spell_out(monkeypatch)
     workload, inputs = codes_workload(dtype)
     if not Panels.supports(workload, target):
         pytest.skip("this chip has no fast way to decode codes")
@@ -88,7 +97,30 @@ def test_every_code_is_decoded(dtype, emulated, monkeypatch):
     assert (error <= 0.01 * scale).all()
 
 
+@pytest.mark.parametrize("emulated", [False, True], ids=["host", "vnni"])
+@pytest.mark.parametrize("split", [1, 2])
+def test_sums_of_int8_are_exact(emulated, split, monkeypatch):
+    target = dataclasses.replace(ZEN4, tvm=HOST.tvm) if emulated else HOST
+    if emulated:
+        spell_out(monkeypatch)
+    op = LinearInt8(5, 70, 700)
+    workload, space = Workload.of(op), Panels(Workload.of(op), target)
+    a, sa, w, sw = op.inputs(np.random.default_rng(1))
+    # The largest sums there are, and codes that nothing but a sign tells apart; -128 is a code, too.
+    a[0], w[0], a[1], w[1], a[2], w[2] = 127, 127, -128, 127, -128, -128
+    sa[:], sw[:] = 1, 1
+    schedule = space.nearest(BASE | {"mr": 5, "vectors": 2, "block": 128, "split": split})
+    assert schedule is not None
+    assert schedule.config["split"] == split
+    found = run(workload, space.apply(schedule), HOST, [a, sa, w, sw])
+    exact = (a.astype(np.int64) @ w.astype(np.int64).T).astype(np.float32).astype(ml_dtypes.bfloat16)
+    assert (found[0] == exact).all()
+
+
 def test_the_formats_of_chips():
+    assert isinstance(format_for("int8", ZEN4), Int8Vnni)
+    assert isinstance(format_for("int8", resolve("kunpeng-920")), Int8Dot)
+    assert isinstance(format_for("int8", resolve("spacemit-k1")), Int8Words)
     assert isinstance(format_for("float8_e4m3fn", ZEN4), E4m3Bytes)
     assert isinstance(format_for("float4_e2m1fn", ZEN4), E2m1Bytes)
     assert isinstance(format_for("float8_e4m3fn", resolve("graviton3")), E4m3Half)
@@ -98,7 +130,7 @@ def test_the_formats_of_chips():
 
 
 @pytest.mark.parametrize("name", ["zen4", "sapphire-rapids", "graviton3", "kunpeng-920", "spacemit-k1"])
-@pytest.mark.parametrize("op", [Linear(16, 64, 256), Linear(16, 64, 256, BF16, BF16), LinearFp8(16, 64, 256)])
+@pytest.mark.parametrize("op", [Linear(16, 64, 256), Linear(16, 64, 256, BF16, BF16), LinearFp8(16, 64, 256), LinearInt8(16, 64, 256)])
 def test_other_chips_compile(name, op):
     target, workload = resolve(name), Workload.of(op)
     if not Panels.supports(workload, target):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from schedules.operators.batched_linear import BatchedLinear
 from schedules.operators.grouped_linear import GroupedLinear
 from schedules.operators.linear import Linear
+from schedules.operators.linear_int8 import LinearInt8
 from tuner.bench.torch_ops.made import Function, Made, Ways, float32, function, tensor
 from tuner.bench.values import values
 
@@ -46,6 +47,23 @@ def linear_fp8(operator: Any) -> Ways:
 
 
 linear_mxfp8 = linear_fp4 = linear_fp8
+
+
+def linear_int8(operator: LinearInt8) -> Ways:
+    """Integers by ``torch._int_mm``, or a dense layer over the values."""
+
+    def body(a: torch.Tensor, sa: torch.Tensor, sw: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return (torch._int_mm(a, w.t()) * (sa[:, None] * sw)).to(torch.bfloat16)
+
+    def integers(inputs: Sequence[np.ndarray]) -> Made:
+        a, sa, w, sw = (tensor(x) for x in inputs)
+        return Made(Function(body, w), (a, sa, sw))
+
+    def valued(inputs: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        a, sa, w, sw = inputs
+        return torch.from_numpy(a * sa[:, None]), torch.from_numpy(w * sw[:, None])
+
+    return {"torch._int_mm": integers, **_dense(valued, F.linear)}
 
 
 def batched_linear_fp8(operator: Any) -> Ways:

@@ -100,11 +100,11 @@ class Parts:
             f.write("i32", self._element(f, "%row", d, dim, pairs), f.place("%out", d))
         return f
 
-    def fetch(self, dim: int) -> Function:
-        """``(row)``: ask for a row of ``dim`` numbers, which will be read soon, to come to the cache."""
+    def fetch(self, nbytes: int) -> Function:
+        """``(row)``: ask for a row of ``nbytes``, which will be read soon, to come to the cache."""
         f = Function(self.lanes, "ptr noalias %row")
         f.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        for byte in range(0, dim * (2 if self.dtype == "bfloat16" else 4), LINE):
+        for byte in range(0, nbytes, LINE):
             f.lines.append(f"  call void @llvm.prefetch.p0(ptr {f.place('%row', byte, 'i8')}, i32 0, i32 3, i32 1)")
         return f
 

@@ -132,9 +132,14 @@ class Program:
         s, c, add = self.sizes, self.config, self.library.add
         panel = c["score_vectors"] * self.lanes
         self.pack = add("pack", self.parts.pack(self.op.dim, panel))
-        self.copy = add("copy", self.parts.copy(self.op.dim, self.pairs))
-        self.copy_value = add("copy_value", self.parts.copy(self.view.value_dim, False)) if s.apart else ""
-        self.fetch = add("fetch", self.parts.fetch(self.op.dim))
+        kinds = {"keys": True, "values": False} if s.apart else {"keys": True}
+        self.readers = {
+            kind: [
+                (add(f"read_{kind}_{at}", r.function), r) for at, r in enumerate(self.view.readers(self.parts, keys))
+            ]
+            for kind, keys in kinds.items()
+        }
+        self.fetch = {name: add(f"fetch_{name}", self.parts.fetch(n)) for name, n in self.view.key_bytes.items()}
         score = Tile(c["score_keys"], c["score_vectors"], self.lanes, s.key_row, 1, panel, self.pairs)
         self.scores = add("scores", score.stored(s.rows, "zero"))
         self.more_scores = add("more_scores", score.stored(s.rows, "add"))
@@ -229,20 +234,22 @@ class Program:
 
         s, view = self.sizes, self.view
 
-        def source(name: str, key: Any) -> Any:
-            place = view.key(b, group, first + tirx.min(key, count - 1))
-            return T.address_of(b[name][first_of(place)])
-
         with T.serial(0, padded) as key:
-            present = view.present(b, group, first + tirx.min(key, count - 1))
+            nearest = first + tirx.min(key, count - 1)
+            present = view.present(b, group, nearest)
             there = key < count if present is None else tirx.all(key < count, present)
             memory["bias"].put(key, tirx.Select(there, T.float32(0), T.float32(float("-inf"))))
             if self.config["ahead"]:
                 soon = view.key(b, group, tirx.min(first + key + self.config["ahead"], view.keys - 1))
-                call(self.fetch, T.address_of(b[view.keys_from][first_of(soon)]))
-            call(self.copy, source(view.keys_from, key), memory["keys"].at(key * s.key_row))
-            if s.apart:
-                call(self.copy_value, source(view.values_from, key), memory["values"].at(key * s.value_row))
+                for name, fetch in self.fetch.items():
+                    call(fetch, T.address_of(b[name][first_of(soon)]))
+            place = first_of(view.key(b, group, nearest))
+            for kind, row in (("keys", s.key_row), ("values", s.value_row)):
+                for function, reader in self.readers.get(kind, ()):
+                    # Numbers of keys may be two to an element.
+                    at = reader.number // (1 + (self.pairs and kind == "keys"))
+                    sources = [T.address_of(b[name][place]) for name in reader.sources]
+                    call(function, *sources, memory[kind].at(key * row + at))
 
     def _scores(self, memory: Mapping[str, Region], tiles: Any) -> None:
         """Dot products ``logits[key, row]``."""

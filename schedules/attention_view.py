@@ -11,13 +11,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from schedules.attention_kernel import Parts
+from schedules.dtypes import NUMPY
 from schedules.operator import Operator
 from schedules.operators.gqa_attention import GqaAttention
 from schedules.operators.mha_prefill import MhaPrefill
 from schedules.operators.mla_decode import MlaDecode
 from schedules.operators.sparse_mqa import SparseMqa
+from schedules.operators.sparse_mqa_fp8 import SparseMqaFp8
+from schedules.row_decoder import RowDecoder
+from schedules.sparse_attention import SparseAttention
+from schedules.vector_text import Function
 
 Buffers = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A function that copies one row, or a part of it.
+
+    Attributes:
+        function: of a row of each buffer in ``sources`` and of where to write.
+        sources: names of buffers.
+        number: of the row, which the function writes first.
+    """
+
+    function: Function
+    sources: tuple[str, ...]
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,8 @@ class View(ABC):
     # Names of the buffers that keys and values are in.
     keys_from: ClassVar[str] = "K"
     values_from: ClassVar[str] = "V"
+    # Decoded keys are bfloat16 numbers.
+    short: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod
@@ -78,6 +101,17 @@ class View(ABC):
         """Channels of a value."""
         return int(getattr(self.op, "value_dim", self.op.dim))
 
+    def readers(self, parts: Parts, keys: bool) -> list[Reader]:
+        """What copies a key, or a value, to a task's memory."""
+        if keys:
+            return [Reader(parts.copy(self.op.dim, parts.pairs), (self.keys_from,))]
+        return [Reader(parts.copy(self.value_dim, False), (self.values_from,))]
+
+    @property
+    def key_bytes(self) -> dict[str, int]:
+        """Bytes of a key in each of the buffers that memory may be asked for beforehand."""
+        return {self.keys_from: self.op.dim * NUMPY[self.op.dtype].itemsize}
+
     @abstractmethod
     def query(self, group: Any, row: Any) -> tuple[Any, ...]:
         """Where a row is, without the channel, in ``Q`` and in the output."""
@@ -110,12 +144,12 @@ class View(ABC):
 class SparseView(View):
     """All heads of a token share its rows."""
 
-    op: SparseMqa
+    op: SparseAttention
     shared = True
     keys_from = values_from = "KV"
 
     @classmethod
-    def most_rows(cls, op: SparseMqa) -> int:
+    def most_rows(cls, op: SparseAttention) -> int:
         return op.heads
 
     @property
@@ -139,6 +173,31 @@ class SparseView(View):
 
     def sink(self, b: Buffers, group: Any, row: Any) -> Any:
         return b["SINK"][self._row(group, row)] if self.op.sink else None
+
+
+class CodedView(SparseView):
+    """All heads of a token share its rows, which are codes but for their last channels."""
+
+    op: SparseMqaFp8
+
+    @property
+    def short(self) -> bool:  # type: ignore[override]
+        """Codes times powers of two are, times other scales they are not."""
+        return self.op.format.power
+
+    def readers(self, parts: Parts, keys: bool) -> list[Reader]:
+        op, dim, pairs = self.op, self.op.dim if keys else self.value_dim, parts.pairs and keys
+        codes = min(op.codes, dim)
+        decoder = RowDecoder(parts.lanes, "float8_e4m3fn", codes, pairs, op.group, op.scale)
+        found = [Reader(decoder.function(), ("KV", "SKV"))]
+        if dim > codes:
+            plain = RowDecoder(parts.lanes, "bfloat16", dim - codes, pairs)
+            found.append(Reader(plain.function(), ("KR", "KR"), codes))
+        return found
+
+    @property
+    def key_bytes(self) -> dict[str, int]:
+        return {"KV": self.op.codes, "KR": 2 * self.op.rotary}
 
 
 class LatentView(View):
@@ -239,6 +298,7 @@ class CausalView(View):
 
 VIEWS: dict[type[Operator], type[View]] = {
     SparseMqa: SparseView,
+    SparseMqaFp8: CodedView,
     MlaDecode: LatentView,
     GqaAttention: CausalView,
     MhaPrefill: CausalView,

@@ -21,12 +21,16 @@ class RowDecoder:
             ``scales`` in ue8m0 for 32 numbers each.
         dim: numbers, of fp4 a multiple of 32.
         pairs: whether to write bfloat16, not float32; an odd number is followed by a zero.
+        group: numbers of fp8 that share one of ``scales``; 0 is no scales.
+        scale: of fp8, ``float32`` or ``ue8m0``; with ``pairs`` the latter.
     """
 
     lanes: int
     dtype: str
     dim: int
     pairs: bool
+    group: int = 0
+    scale: str = "ue8m0"
 
     def function(self) -> Function:
         """The function."""
@@ -34,6 +38,8 @@ class RowDecoder:
         if self.dtype == "float4_e2m1fn":
             return self._fp4(f)
         element = "i16" if self.dtype == "bfloat16" else "i8"
+        if self.group:
+            return self._scaled(f)
 
         def block(at: str, _: list[str]) -> list[str]:
             codes = f.read(f"<{self.lanes} x {element}>", f.place("%row", at, element))
@@ -74,13 +80,44 @@ class RowDecoder:
         half = f"<{self.lanes} x i16>"
         f.write(half, f.op(f"trunc {f.words} {high} to {half}"), f.place("%out", at, "i16"))
 
+    def _scale(self, f: Function, at: str | int) -> str:
+        """Scale ``at`` in all lanes."""
+        if self.scale == "float32":
+            return f.everywhere(f.read("float", f.place("%scales", at)))
+        code = f.op(f"zext i8 {f.read('i8', f.place('%scales', at, 'i8'))} to i32")
+        return f.everywhere(f.op(f"bitcast i32 {f.op(f'shl i32 {code}, 23')} to float"))
+
+    def _scaled(self, f: Function) -> Function:
+        """Groups of fp8 that share a scale, whole vectors each but for the last group."""
+
+        def vector(scale: str, at: str | int, count: int) -> None:
+            from_ = f.place("%row", at, "i8")
+            kind = f"<{self.lanes} x i8>"
+            codes = f.read(kind, from_) if count >= self.lanes else f.few("i8", from_, count)
+            value = f.op(f"bitcast {f.words} {self._value(f, codes, 'i8')} to {f.floats}")
+            self._write(f, f.op(f"bitcast {f.floats} {f.op(f'fmul {f.floats} {value}, {scale}')} to {f.words}"), at)
+
+        def group(at: str, _: list[str]) -> list[str]:
+            scale, start = self._scale(f, at), f.op(f"mul nuw nsw i64 {at}, {self.group}")
+            for first in range(0, self.group, self.lanes):
+                vector(scale, f.op(f"add nuw nsw i64 {start}, {first}"), self.lanes)
+            return []
+
+        whole = self.dim // self.group
+        if whole:
+            f.loop(whole, [], group, rolled=True)
+        if self.dim % self.group:
+            scale = self._scale(f, whole)
+            for first in range(whole * self.group, self.dim, self.lanes):
+                vector(scale, first, self.dim - first)
+        return f
+
     def _fp4(self, f: Function) -> Function:
         """Groups of numbers that share a scale; vectors of at most a group."""
         lanes = min(self.lanes, MX_GROUP // 2)
 
         def group(at: str, _: list[str]) -> list[str]:
-            code = f.op(f"zext i8 {f.read('i8', f.place('%scales', at, 'i8'))} to i32")
-            scale = f.everywhere(f.op(f"bitcast i32 {f.op(f'shl i32 {code}, 23')} to float"))
+            scale = self._scale(f, at)
             start = f.op(f"mul nuw nsw i64 {at}, {MX_GROUP}")
             for first in range(0, MX_GROUP, 2 * lanes):
                 to = f.op(f"add nuw nsw i64 {start}, {first}")

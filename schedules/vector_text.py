@@ -183,9 +183,10 @@ class Library:
         self.declarations: set[str] = set()
 
     def add(self, name: str, function: Function) -> str:
-        """Define a function; returns the name to call it by."""
+        """Define a function; returns the name to call it by. Another of that name would be called in its place."""
         self.declarations |= function.declarations
         full = f"headstart_{name}"
+        assert full not in self.definitions, f"two functions are called {name}"
         self.definitions[full] = f"define void @{full}({function.arguments}) nounwind {{\n{function.body}\n}}\n"
         return full
 

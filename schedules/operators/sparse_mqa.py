@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from schedules.attention import Attention
-from schedules.dtypes import NUMPY, SHORT, widened
+from schedules.dtypes import NUMPY, widened
 from schedules.operator import Arrays, fill
-from targets.errors import InputError
-
-if TYPE_CHECKING:
-    from tvm import tirx
+from schedules.sparse_attention import Cache, SparseAttention
 
 
 @dataclass(frozen=True)
-class SparseMqa(Attention):
-    """``O[t, h] = sum_s softmax_s(SCALE Q[t, h] . KV[IDX[t, s]]) KV[IDX[t, s], :value_dim]``, softmax in float32.
+class SparseMqa(SparseAttention):
+    """As ``SparseAttention`` says, rows of ``KV[rows, dim]`` as they are.
 
-    An index of -1 is no row. With ``sink`` the denominator of head ``h`` has one more term, ``exp(SINK[h])``. A token
-    without any row gets zeros. Semantics of ``flash_mla_sparse_fwd`` in FlashMLA and, with a sink, of ``sparse_attn``
-    in DeepSeek-V4's ``inference/kernel.py``, where the keys are those of a window and then compressed ones: the first
-    ``topk`` indices and the other ``extra``.
-
-    Inputs ``Q[tokens, heads, dim]``, ``KV[rows, dim]``, ``IDX[tokens, topk + extra]`` in int32, ``SCALE[1]`` and
-    ``SINK[heads]`` in float32, with ``tokens = batch queries``. Each sequence has the fewest rows that give every query
-    as many up to its own, ``topk + extra + queries - 1``. Stages: ``D`` dot products, ``L``
-    scaled and masked, ``M`` their maximum, ``P`` exponentials, ``S`` their sum, ``A`` weighted rows, ``O``.
+    Semantics of ``flash_mla_sparse_fwd`` in FlashMLA and, with a sink, of ``sparse_attn`` in DeepSeek-V4's
+    ``inference/kernel.py``, where the keys are those of a window and then compressed ones: the first ``topk`` indices
+    and the other ``extra``.
 
     Attributes:
         batch, queries: sequences, and query tokens of each.
@@ -53,118 +43,21 @@ class SparseMqa(Attention):
     sink: bool = False
     dtype: str = "bfloat16"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.value_dim > self.dim:
-            raise InputError(f"operator {self.name!r}: value_dim is {self.value_dim}, must be at most {self.dim}")
+    def cache(self) -> Cache:
+        from tvm import te
+
+        kv = te.placeholder((self.rows, self.dim), self.dtype, "KV")
+        return [kv], lambda row, d: kv[row, d].astype("float32")
+
+    def random_cache(self, rng: np.random.Generator) -> Arrays:
+        return [fill(rng, (self.rows, self.dim), NUMPY[self.dtype])]
+
+    def rows_of(self, cache: Sequence[np.ndarray], at: np.ndarray) -> np.ndarray:
+        return widened(cache[0][at])
 
     @property
-    def tokens(self) -> int:
-        """Query tokens of all sequences."""
-        return self.batch * self.queries
-
-    @property
-    def picked(self) -> int:
-        """Indices of each token."""
-        return self.topk + self.extra
-
-    @property
-    def context(self) -> int:
-        """Rows of each sequence."""
-        return self.picked + self.queries - 1
-
-    def prim_func(self) -> tirx.PrimFunc:
-        from tvm import te, tirx
-
-        q = te.placeholder((self.tokens, self.heads, self.dim), self.dtype, "Q")
-        kv = te.placeholder((self.batch * self.context, self.dim), self.dtype, "KV")
-        idx = te.placeholder((self.tokens, self.picked), "int32", "IDX")
-        scale = te.placeholder((1,), "float32", "SCALE")
-        sink = te.placeholder((self.heads,), "float32", "SINK")
-        none, least = tirx.const(0, "int32"), tirx.const(float("-inf"), "float32")
-
-        def row(t, s, d):  # type: ignore[no-untyped-def]
-            return kv[tirx.max(idx[t, s], none), d].astype("float32")
-
-        shape = (self.tokens, self.heads, self.picked)
-        d = te.reduce_axis((0, self.dim), "d")
-        dot = te.compute(shape, lambda t, h, s: te.sum(q[t, h, d].astype("float32") * row(t, s, d), axis=d), name="D")
-        logit = te.compute(
-            shape, lambda t, h, s: tirx.Select(idx[t, s] >= none, dot[t, h, s] * scale[0], least), name="L"
-        )
-        s = te.reduce_axis((0, self.picked), "s")
-        # The maximum starts from the least finite number, so that a token without rows has exponentials of 0, not NaN.
-        most = te.compute(shape[:2], lambda t, h: te.max(logit[t, h, s], axis=s), name="M")
-        power = te.compute(shape, lambda t, h, s: tirx.exp(logit[t, h, s] - most[t, h]), name="P")
-        s = te.reduce_axis((0, self.picked), "s")
-        total = te.compute(shape[:2], lambda t, h: te.sum(power[t, h, s], axis=s), name="S")
-        s = te.reduce_axis((0, self.picked), "s")
-        output = (*shape[:2], self.value_dim)
-        rows = te.compute(output, lambda t, h, v: te.sum(power[t, h, s] * row(t, s, v), axis=s), name="A")
-
-        def normal(t, h, v):  # type: ignore[no-untyped-def]
-            # The sum is at least 1 wherever there is a row, and 0 elsewhere.
-            under = tirx.max(total[t, h], tirx.const(0.5, "float32"))
-            under = under + tirx.exp(sink[h] - most[t, h]) if self.sink else under
-            return (rows[t, h, v] / under).astype(self.dtype)
-
-        return te.create_prim_func([q, kv, idx, scale, *[sink] * self.sink, te.compute(output, normal, name="O")])
-
-    def inputs(self, rng: np.random.Generator) -> Arrays:
-        q = fill(rng, (self.tokens, self.heads, self.dim), NUMPY[self.dtype])
-        kv = fill(rng, (self.batch * self.context, self.dim), NUMPY[self.dtype])
-        idx = np.empty((self.tokens, self.picked), np.int32)
-        for token in range(self.tokens):
-            sequence, query = divmod(token, self.queries)
-            own = self.picked + query - 1
-            idx[token, 0] = own
-            idx[token, 1:] = rng.permutation(own)[: self.picked - 1]
-            idx[token] += sequence * self.context
-            idx[token, self._present(token) :] = -1
-        scale = np.full(1, self.dim**-0.5, np.float32)
-        return [q, kv, idx, scale, *[rng.standard_normal(self.heads, np.float32)] * self.sink]
-
-    def _present(self, token: int) -> int:
-        """How many indices of a token are rows in ``inputs``: all but up to three, its own row first."""
-        return max(1, self.picked - (token + 1) % 4)
-
-    def reference(self, inputs: Sequence[np.ndarray]) -> Arrays:
-        q, kv, idx, scale = inputs[:4]
-        out = np.zeros((self.tokens, self.heads, self.value_dim), np.float32)
-        for token in range(self.tokens):
-            rows = widened(kv[idx[token][idx[token] >= 0]])
-            if not len(rows):
-                continue
-            logits = widened(q[token]) @ rows.T * scale
-            most = logits.max(-1, keepdims=True)
-            weights = np.exp(logits - most)
-            total = weights.sum(-1, keepdims=True)
-            if self.sink:
-                total += np.exp(inputs[4][:, None] - most)
-            out[token] = weights @ rows[:, : self.value_dim] / total
-        return [out.astype(NUMPY[self.dtype])]
-
-    @property
-    def flops(self) -> int:
-        rows = sum(self._present(token) for token in range(self.tokens))
-        return 2 * rows * self.heads * (self.dim + self.value_dim)
-
-    @property
-    def traffic(self) -> int:
-        """All but the rows that the first query of a sequence leaves out: later ones may, too."""
-        present = sum(self._present(sequence * self.queries) for sequence in range(self.batch))
-        rows = present + self.batch * (self.queries - 1)
-        numbers = self.tokens * self.heads * (self.dim + self.value_dim) + rows * self.dim
-        single = self.tokens * self.picked + 1 + self.heads * self.sink
-        return numbers * NUMPY[self.dtype].itemsize + 4 * single
-
-    @property
-    def label(self) -> str:
-        extra, sink = f"+{self.extra}" if self.extra else "", ", sink" * self.sink
-        return (
-            f"{self.batch}x{self.queries}, {self.heads} heads of {self.dim}/{self.value_dim}, {self.topk}{extra} rows "
-            f"{SHORT[self.dtype]}{sink}"
-        )
+    def row_bytes(self) -> int:
+        return self.dim * NUMPY[self.dtype].itemsize
 
     @classmethod
     def examples(cls) -> Iterable[SparseMqa]:

@@ -37,7 +37,8 @@ class Attention(KnobSpace):
         self.lanes = 4 if target.has("neon") else target.lanes
         self.most = self.view.most_rows(self.op)
         # AVX512-BF16 multiplies pairs of bfloat16; other chips widen keys as they gather them.
-        self.pairs = op.dtype == "bfloat16" and target.has("avx512bf16") and self.lanes == 16
+        short = op.dtype == "bfloat16" and self.view(op, 1).short
+        self.pairs = short and target.has("avx512bf16") and self.lanes == 16
 
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:

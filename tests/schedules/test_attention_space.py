@@ -12,6 +12,7 @@ from schedules.operators.gqa_attention import GqaAttention
 from schedules.operators.mha_prefill import MhaPrefill
 from schedules.operators.mla_decode import MlaDecode
 from schedules.operators.sparse_mqa import SparseMqa
+from schedules.operators.sparse_mqa_fp8 import SparseMqaFp8
 from schedules.space import spaces
 from schedules.spaces.attention import Attention
 from schedules.tile_kernel import Tile
@@ -28,6 +29,8 @@ ODD = [
     SparseMqa(3, 1, 5, 33, 17, 7, 4, True),
     SparseMqa(1, 2, 20, 18, 18, 90, 11, True),
     SparseMqa(1, 1, 70, 64, 40, 130, 0, False),
+    SparseMqaFp8(2, 1, 5, 149, 149, 37, 9, True, rotary=21, group=64),
+    SparseMqaFp8(1, 2, 20, 133, 90, 41, 0, False, rotary=5, group=32, scale="float32"),
     MlaDecode(2, 3, 150, 9, 35, 30),
     GqaAttention(1, 9, 130, 6, 2, 20),
     GqaAttention(2, 1, 77, 8, 8, 31),
@@ -40,7 +43,8 @@ ODD = [
 def test_pairs_of_bfloat16(operator, config, monkeypatch):
     if not HOST.has("avx512bf16"):
         monkeypatch.setattr(Tile, "_step", emulated)
-    assert Attention(Workload.of(operator), PAIRS).pairs
+    # Rows with float32 scales are no bfloat16 numbers.
+    assert Attention(Workload.of(operator), PAIRS).pairs == (getattr(operator, "scale", "ue8m0") == "ue8m0")
     if Attention(Workload.of(operator), PAIRS).view(operator, 1).keys // 4 < 32:
         config = {**config, "splits": 1}
     assert wrong_at(Attention, operator, PAIRS, config) is None

@@ -130,7 +130,9 @@ def test_the_formats_of_chips():
 
 
 @pytest.mark.parametrize("name", ["zen4", "sapphire-rapids", "graviton3", "kunpeng-920", "spacemit-k1"])
-@pytest.mark.parametrize("op", [Linear(16, 64, 256), Linear(16, 64, 256, BF16, BF16), LinearFp8(16, 64, 256), LinearInt8(16, 64, 256)])
+@pytest.mark.parametrize(
+    "op", [Linear(16, 64, 256), Linear(16, 64, 256, BF16, BF16), LinearFp8(16, 64, 256), LinearInt8(16, 64, 256)]
+)
 def test_other_chips_compile(name, op):
     target, workload = resolve(name), Workload.of(op)
     if not Panels.supports(workload, target):

@@ -176,6 +176,33 @@ class Builder:
                 form = {"quantize": quantize, "weighted": weighted}
                 self.swiglu("experts_swiglu", rows, part, calls, limit=limit, **form)
 
+    @property
+    def coded_cache(self) -> bool:
+        """Whether attention reads a cache in fp8: in prefill an engine decodes what it needs of it first (vLLM)."""
+        return self.fp8 and self.step.phase == "decode"
+
+    def sparse_attention(self, name: str, calls: int, *, rotary: int, group: int, scale: str, **shape: Any) -> None:
+        """Attention to picked rows; a cache in fp8 has ``rotary`` plain channels and a scale for each ``group``."""
+        base = self.precision.base
+        shape |= {"batch": self.step.batch, "queries": self.queries, "dtype": base}
+        if self.coded_cache and (shape["dim"] - rotary) % group == 0:
+            self.add(name, "sparse_mqa_fp8", calls, **shape, rotary=rotary, group=group, scale=scale)
+        else:
+            self.add(name, "sparse_mqa", calls, **shape)
+
+    def index_logits(self, calls: int, *, keys: int, heads: int, dim: int) -> None:
+        """An indexer's logits: over pages of all sequences in decode; in prefill a call each, as they share no keys.
+
+        fp8 is what runs everywhere; fp4 keys need SM100 (DeepGEMM).
+        """
+        shape = {"keys": keys, "heads": heads, "dim": dim, "dtype": FP8 if self.fp8 else self.precision.base}
+        if self.step.phase == "decode":
+            step = {"batch": self.step.batch, "queries": self.queries, "page": 64}
+            self.add("index_logits", "mqa_logits_paged", calls, **step, **shape)
+        else:
+            window = self.queries > 1
+            self.add("index_logits", "mqa_logits", calls * self.step.batch, tokens=self.queries, window=window, **shape)
+
     def embedding(self, vocab: int, dim: int, name: str = "embedding", tokens: int | None = None) -> None:
         """Token embedding, the vocabulary cut over the devices and padded so that it divides."""
         part = -(-vocab // self.step.tp)

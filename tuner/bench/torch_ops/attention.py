@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
 from schedules.operators.mqa_logits import MqaLogits
-from schedules.operators.sparse_mqa import SparseMqa
+from schedules.operators.sparse_mqa_fp8 import SparseMqaFp8
+from schedules.sparse_attention import SparseAttention
 from tuner.bench.torch_ops.made import Function, Made, Ways, float32, tensor
 from tuner.bench.values import decoded, values
 
@@ -54,27 +56,49 @@ def _operands(
     return (torch.from_numpy(decoded(q)), torch.from_numpy(decoded(k))), rest[:1], rest[1:]
 
 
-def sparse_mqa(operator: SparseMqa) -> Ways:
+def sparse_mqa(operator: SparseAttention) -> Ways:
     """Rows gathered, then two batched products with a softmax between them."""
 
-    def body(
-        q: torch.Tensor, kv: torch.Tensor, idx: torch.Tensor, scale: torch.Tensor, *sink: torch.Tensor
-    ) -> torch.Tensor:
-        rows = kv[idx.clamp(min=0)]
+    def make(dtype: torch.dtype, inputs: Sequence[np.ndarray]) -> Made:
+        q, kv, *rest = (tensor(x) for x in inputs)
+        body = _attention(operator, lambda at, rows: rows[at])
+        return Made(Function(body), (q.to(dtype), *rest, kv.to(dtype)), operator.dtype == "bfloat16")
+
+    return _ways(operator, make)
+
+
+def sparse_mqa_fp8(operator: SparseMqaFp8) -> Ways:
+    """The same of rows that are decoded after they were gathered."""
+
+    def decoded_rows(at: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
+        coded = codes[at].to(plain.dtype).unflatten(-1, (-1, operator.group)) * scales[at][..., None]
+        return torch.cat([coded.flatten(-2), plain[at]], -1)
+
+    def make(dtype: torch.dtype, inputs: Sequence[np.ndarray]) -> Made:
+        q, codes, scales, plain, *rest = inputs
+        factors = np.exp2(scales.astype(np.float32) - 127) if operator.scale == "ue8m0" else scales
+        cache = (tensor(codes), torch.from_numpy(factors).to(dtype), tensor(plain).to(dtype))
+        body = _attention(operator, decoded_rows)
+        return Made(Function(body), (tensor(q).to(dtype), *(tensor(x) for x in rest), *cache), stand_in=True)
+
+    return _ways(operator, make)
+
+
+def _attention(operator: SparseAttention, rows_of: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Attention of ``(q, idx, scale, [sink], *cache)``, the rows at indices given by ``rows_of(at, *cache)``."""
+
+    def body(q: torch.Tensor, idx: torch.Tensor, scale: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        rows = rows_of(idx.clamp(min=0), *more[operator.sink :])
         logits = torch.bmm(q, rows.transpose(1, 2)).float() * scale
         logits = logits.masked_fill((idx < 0)[:, None], float("-inf"))
         if operator.sink:
-            logits = torch.cat([logits, sink[0][None, :, None].expand(operator.tokens, -1, 1)], -1)
+            logits = torch.cat([logits, more[0][None, :, None].expand(operator.tokens, -1, 1)], -1)
         weights = torch.softmax(logits, -1)[..., : operator.picked]
         return torch.bmm(weights.to(rows.dtype), rows[..., : operator.value_dim])
 
-    def way(dtype: torch.dtype) -> Callable[[Sequence[np.ndarray]], Made]:
-        def make(inputs: Sequence[np.ndarray]) -> Made:
-            q, kv = (tensor(x).to(dtype) for x in inputs[:2])
-            stand_in = operator.dtype == "bfloat16"
-            return Made(Function(body), (q, kv, *(tensor(x) for x in inputs[2:])), stand_in)
+    return body
 
-        return make
 
+def _ways(operator: SparseAttention, make: Callable[[torch.dtype, Sequence[np.ndarray]], Made]) -> Ways:
     names = DTYPES if operator.dtype == "bfloat16" else {"float32": torch.float32}
-    return {f"products in {name}": way(dtype) for name, dtype in names.items()}
+    return {f"products in {name}": partial(make, dtype) for name, dtype in names.items()}

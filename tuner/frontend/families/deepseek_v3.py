@@ -11,7 +11,7 @@ from tuner.frontend.builder import Builder
 from tuner.frontend.families import Family
 from tuner.frontend.fields import Fields
 from tuner.frontend.model import ModelOp, Step
-from tuner.frontend.precision import FP8, read_precision
+from tuner.frontend.precision import read_precision
 
 
 def operators(config: Fields, step: Step) -> list[ModelOp]:
@@ -75,12 +75,12 @@ def _attention(builder: Builder, indexed: bool) -> None:
         # Absorbed form: queries go into the latent space (W_UK) and results come back from it (W_UV). V3 decodes so;
         # V3.2 does in both phases, since its kernel gathers latents by index (FlashMLA, flash_mla_sparse_fwd).
         builder.add("w_uk", "batched_linear", layers, batch=heads, m=tokens, n=rank, k=nope, dtype=base, out=base)
-        latent = {"dim": rank + rope, "value_dim": rank, **common}
+        latent = {"dim": rank + rope, "value_dim": rank}
         if indexed:
-            topk = _indexer(builder, query_rank)
-            builder.add("attention", "sparse_mqa", layers, topk=topk, extra=0, sink=False, **latent)
+            shape = {"heads": heads, "topk": _indexer(builder, query_rank), "extra": 0, "sink": False, **latent}
+            builder.sparse_attention("attention", layers, rotary=rope, group=128, scale="float32", **shape)
         else:
-            builder.add("attention", "mla_decode", layers, keys=step.kv_len, **latent)
+            builder.add("attention", "mla_decode", layers, keys=step.kv_len, **latent, **common)
         builder.add("w_uv", "batched_linear", layers, batch=heads, m=tokens, n=value, k=rank, dtype=base, out=base)
     builder.quantize("o_quant", tokens, heads * value, layers)
     builder.linear("o_proj", tokens, hidden, heads * value, layers)
@@ -102,19 +102,7 @@ def _indexer(builder: Builder, query_rank: int) -> int:
         builder.rope(f"{name}_rope", tokens, count, dim, layers, rotary=rope)
         builder.add(f"{name}_hadamard", "hadamard", layers, tokens=tokens * count, dim=dim, dtype=base)
         builder.quantize(f"{name}_quant", tokens * count, dim, layers)
-    dtype = FP8 if builder.fp8 else base
-    # Sequences do not share keys: one call each.
-    builder.add(
-        "index_logits",
-        "mqa_logits",
-        layers * step.batch,
-        tokens=builder.queries,
-        keys=step.kv_len,
-        heads=heads,
-        dim=dim,
-        dtype=dtype,
-        window=builder.queries > 1,
-    )
+    builder.index_logits(layers, keys=step.kv_len, heads=heads, dim=dim)
     topk = min(config.integer("index_topk"), step.kv_len)
     builder.add("index_topk", "topk", layers, rows=tokens, cols=step.kv_len, k=topk, dtype="float32")
     return topk

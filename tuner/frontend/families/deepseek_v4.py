@@ -16,7 +16,7 @@ from tuner.frontend.builder import Builder
 from tuner.frontend.families import Family
 from tuner.frontend.fields import Fields
 from tuner.frontend.model import ModelOp, Step
-from tuner.frontend.precision import FP8, SCALE_BLOCK, read_precision
+from tuner.frontend.precision import SCALE_BLOCK, read_precision
 
 CSA_RATIO = 4
 LAYER_TYPES = ("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention")
@@ -83,20 +83,9 @@ def _attention(builder: Builder) -> None:
             extra = step.kv_len // ratio
         if ratio == CSA_RATIO:
             extra = _indexer(builder, rank, calls)
-        builder.add(
-            f"{kind}_attention",
-            "sparse_mqa",
-            calls,
-            batch=step.batch,
-            queries=builder.queries,
-            heads=heads,
-            dim=dim,
-            value_dim=dim,
-            topk=min(config.integer("sliding_window"), step.kv_len),
-            extra=extra,
-            sink=True,
-            dtype=builder.precision.base,
-        )
+        window = min(config.integer("sliding_window"), step.kv_len)
+        shape = {"heads": heads, "dim": dim, "value_dim": dim, "topk": window, "extra": extra, "sink": True}
+        builder.sparse_attention(f"{kind}_attention", calls, rotary=rope, group=64, scale="ue8m0", **shape)
 
     groups, low = config.integer("o_groups"), config.integer("o_lora_rank")
     if all_heads % groups:
@@ -144,10 +133,7 @@ def _indexer(builder: Builder, query_rank: int, calls: int) -> int:
     keys = step.kv_len // CSA_RATIO
     if not keys:
         return 0
-    # Sequences do not share keys: one call each. fp8 is what runs everywhere; fp4 keys need SM100 (DeepGEMM).
-    dtype = FP8 if builder.fp8 else base
-    params = {"tokens": builder.queries, "keys": keys, "heads": heads, "dim": dim, "dtype": dtype}
-    builder.add("index_logits", "mqa_logits", calls * step.batch, **params, window=builder.queries > 1)
+    builder.index_logits(calls, keys=keys, heads=heads, dim=dim)
     topk = min(config.integer("index_topk"), keys)
     builder.add("index_topk", "topk", calls, rows=tokens, cols=keys, k=topk, dtype="float32")
     return topk

@@ -99,7 +99,7 @@ class Panels(KnobSpace):
     def seeds(self) -> list[Schedule]:
         base = {"tiles": 64, "panels": 1, "block": 512, "unroll": 4, "split": 1, "fetch": 1, "rows_outer": 0}
         f, wide = self.format, self.target.registers == 32
-        shapes = [(12, 2), (8, 3), (6, 4), (14, 1)] if wide else [(6, 2), (4, 3), (4, 2), (5, 2)]
+        shapes = [(12, 2), (4, 4), (8, 3), (6, 4)] if wide else [(6, 2), (4, 3), (4, 2), (5, 2)]
         if self.product.rows <= 2:
             shapes = [(1, 8), (1, 4)]
         wanted = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def measure(target: Target, seconds: float = SECONDS) -> Peaks:
 
 @dataclass
 class Probe:
-    """One kernel, and the best rate seen so far.
+    """One kernel, and the rates seen so far.
 
     Attributes:
         key: what it measures: an arithmetic, ``dram`` or ``cache``.
@@ -68,6 +69,7 @@ class Probe:
         run: the kernel run once for a number of steps, its result checked: seconds.
         steps: of one run, few enough for float32 to count them exactly.
         calibrated: whether more steps make the same measurement longer.
+        rates: of every run that was sampled, but for those that find the threads asleep.
     """
 
     key: str
@@ -75,7 +77,17 @@ class Probe:
     run: Callable[[int], float]
     steps: int = 1
     calibrated: bool = True
-    rate: float = 0.0
+    rates: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """The highest rate: what the machine can do."""
+        return max(self.rates)
+
+    @property
+    def typical(self) -> float:
+        """The median rate: what it did, other work and all."""
+        return statistics.median(self.rates)
 
     def calibrate(self) -> None:
         """Find the number of steps that takes about ``RUN`` seconds."""
@@ -83,10 +95,10 @@ class Probe:
             self.steps = 2 * self.steps + 1
 
     def sample(self) -> None:
-        """Run a few times more; the first run finds the threads asleep, the others do not."""
+        """Run a few times more."""
+        self.run(self.steps)
         for steps in (self.steps, 4 * self.steps + 1 if self.calibrated else self.steps):
-            seconds = min(self.run(steps) for _ in range(4))
-            self.rate = max(self.rate, self.work * steps / seconds)
+            self.rates += [self.work * steps / self.run(steps) for _ in range(4)]
 
 
 def probes(target: Target) -> list[Probe]:
@@ -180,14 +192,12 @@ def _measure_here(target: Target, seconds: float) -> Peaks:
             probe.sample()
         if time.monotonic() > deadline:
             break
-    return peaks_of(target, every)
+    return peaks_of(target, {probe.key: probe.best for probe in sorted(every, key=lambda probe: probe.best)})
 
 
-def peaks_of(target: Target, every: Sequence[Probe]) -> Peaks:
-    """The peaks that probes have seen so far, and what follows from them."""
-    best: dict[str, float] = {}
-    for probe in every:
-        best[probe.key] = max(probe.rate, best.get(probe.key, 0.0))
+def peaks_of(target: Target, rates: Mapping[str, float]) -> Peaks:
+    """Rates by what they are of, and what follows from them."""
+    best = dict(rates)
     found = Peaks(best, best.pop("dram"), best.pop("cache", 0.0))
     derived = {key: factor * best["float32"] for name, (key, factor) in AMX.items() if target.has(name)}
     if not derived:

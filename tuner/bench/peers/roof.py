@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import asdict
 from typing import Any
@@ -32,13 +33,15 @@ class Roof:
         self._sized = reading(self.target, "sized", max(least, nbytes // self.target.cores), 1)
 
     def block(self, seconds: float) -> dict[str, Any]:
-        """Peaks seen in ``seconds``, and what reading the array of ``load`` takes after an eviction and right after.
+        """Rates seen in ``seconds``, and what reading the array of ``load`` takes after an eviction and right after.
+
+        Medians, since those of peers are: what other programs take from both cancels out.
 
         Returns:
-            ``peaks``: fields of ``Peaks``; ``cold`` and ``warm``: bytes a second of the array, best of some.
+            ``peaks``: fields of ``Peaks``; ``cold`` and ``warm``: bytes a second of the array.
         """
         for probe in self._probes:
-            probe.rate = 0.0
+            probe.rates.clear()
         end = time.perf_counter() + seconds
         while True:
             for probe in self._probes:
@@ -53,8 +56,9 @@ class Roof:
             cold.append(self._sized.run(1))
             warm.append(min(self._sized.run(1) for _ in range(3)))
         work = self._sized.work
+        rates = {probe.key: probe.typical for probe in sorted(self._probes, key=lambda probe: probe.typical)}
         return {
-            "peaks": asdict(peaks_of(self.target, self._probes)),
-            "cold": work / min(cold),
-            "warm": work / min(warm),
+            "peaks": asdict(peaks_of(self.target, rates)),
+            "cold": work / statistics.median(cold),
+            "warm": work / statistics.median(warm),
         }

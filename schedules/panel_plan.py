@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schedules.panel_floats import Bfloat16Pairs, Float32
 from schedules.panel_format import Format
 from schedules.panel_product import Product, Shapes
-from schedules.panel_tile import Tile, module
+from schedules.panel_tile import Decoder, Tile, module
 
-TILE, LAST = "headstart_panel_tile", "headstart_panel_last"
+TILE, LAST, DECODE = "headstart_panel_tile", "headstart_panel_last", "headstart_panel_decode"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Plan:
         split: tasks that share the sums of a tile, each with its part of k.
         fetch: whether a tile asks for its part of the weights that come next.
         rows_outer: whether tasks walk through all columns of some rows first.
+        ahead: whether a block of a panel is decoded into the first cache once, for all tiles of a task.
     """
 
     product: Product
@@ -38,6 +40,7 @@ class Plan:
     split: int
     fetch: bool
     rows_outer: bool
+    ahead: bool
 
     @property
     def height(self) -> int:
@@ -74,21 +77,35 @@ class Plan:
         """Scales of a column of weights along k."""
         return self.blocks * self.block // self.product.group if self.product.group else 0
 
+    @property
+    def decoded(self) -> Format:
+        """How a block lies that was decoded ahead."""
+        return Bfloat16Pairs(self.format.lanes) if self.format.pairs else Float32(self.format.lanes)
+
+    @property
+    def scratch(self) -> tuple[int, int]:
+        """Products along k of a block, and 32-bit words of a panel's operands for each."""
+        return self.block // self.format.parts, self.columns
+
     def tile(self, mr: int) -> Tile:
         """The inner kernel for ``mr`` rows."""
-        units = self.block // self.format.depth
-        bytes_ = units * self.vectors * self.format.unit_bytes
+        f, units = self.format, self.block // self.format.depth
+        bytes_ = units * self.vectors * f.unit_bytes
         scale = "ue8m0" if self.product.scale == "uint8" else "float32"
+        fmt, longer = (self.decoded, f.steps) if self.ahead else (f, 1)
         return Tile(
-            self.format, mr, self.vectors, self.mr, units, self.unroll, self.product.group, scale,
-            self.panels * self.columns, -(-bytes_ // min(self.tiles, self.height)) if self.fetch else 0,
+            fmt, mr, self.vectors, self.mr, units * longer, self.unroll * longer, self.product.group, scale,
+            self.panels * self.columns, f.factor, -(-bytes_ // min(self.tiles, self.height)) if self.fetch else 0,
         )  # fmt: skip
 
     def text(self) -> str:
         """LLVM text of the inner kernels."""
         last = self.product.rows % self.mr
-        tiles = [self.tile(self.mr).define(TILE)] + ([self.tile(last).define(LAST)] if last else [])
-        return module(self.format, *tiles)
+        functions = [self.tile(self.mr).define(TILE)] + ([self.tile(last).define(LAST)] if last else [])
+        if self.ahead:
+            decoder = Decoder(self.format, self.vectors, self.block // self.format.depth)
+            functions.append(decoder.define(DECODE))
+        return module(self.format, *functions)
 
     def packed(self) -> Shapes:
         """Shape and type of the weights as they are laid out, by name."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schedules.panel_plan import LAST, TILE, Plan
+from schedules.panel_plan import DECODE, LAST, TILE, Plan
 from schedules.panel_prepare import arguments, whole
 from schedules.panel_prepare import prepare as laid_out
 
@@ -143,32 +143,74 @@ def _tasks(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], finish
         )  # fmt: skip
         with T.grid(tall, wide // f.lanes) as (y, x), T.vectorized(0, f.lanes) as lane:
             T.buffer_store(sums, tirx.const(0.0, "float32"), [y, x * f.lanes + lane])
+        ahead = _scratch(plan) if plan.ahead else None
         each = plan.blocks // plan.split
-        with T.serial(0, each) as b, T.serial(0, task.panels) as x, T.serial(0, task.tiles) as y:
-            _call(plan, given, rows, sums, task, part * each + b, x, y)
+        with T.serial(0, each) as b, T.serial(0, task.panels) as x:
+            if ahead is not None:
+                _decode(plan, given, ahead, task, part * each + b, x)
+            with T.serial(0, task.tiles) as y:
+                _call(plan, given, rows, sums, ahead, task, part * each + b, x, y)
         finish(task, sums)
 
 
+def _scratch(plan: Plan) -> Any:
+    """Room for the operands of a block of a panel. (Filled, since TVM keeps of a buffer what it sees accessed.)"""
+    from tvm import tirx
+    from tvm.script.ir_builder import tirx as T
+
+    steps, words = plan.scratch
+    room = T.sblock_alloc_buffer((steps, words), "float32", scope="local")
+    with T.grid(steps, words // plan.format.lanes) as (s, x), T.vectorized(0, plan.format.lanes) as lane:
+        T.buffer_store(room, tirx.const(0.0, "float32"), [s, x * plan.format.lanes + lane])
+    return room
+
+
+def _own(plan: Plan, given: Mapping[str, Any], task: _Task) -> Any:
+    """Which set of weights a task has."""
+    p = plan.product
+    return given["EXPERT"][task.group] if p.extra == "EXPERT" else task.group if p.sets > 1 else 0
+
+
+def _panel(plan: Plan, given: Mapping[str, Any], own: Any, panel: Any, b: Any) -> Any:
+    """The address of block ``b`` of a panel."""
+    from tvm.script.ir_builder import tirx as T
+
+    place = (own, panel, b * (plan.block // plan.format.depth), 0, 0, 0, 0, 0)
+    return T.address_of(given["WP"][place])
+
+
+def _decode(plan: Plan, given: Mapping[str, Any], ahead: Any, task: _Task, b: Any, x: Any) -> None:
+    """Decode block ``b`` of panel ``x`` of the task, where any of its rows are in use."""
+    from tvm.script.ir_builder import tirx as T
+
+    def call() -> None:
+        packed = _panel(plan, given, _own(plan, given, task), task.panel + x, b)
+        T.evaluate(T.call_extern("void", DECODE, packed, T.address_of(ahead[0, 0])))
+
+    if plan.product.extra != "COUNT":
+        call()
+        return
+    with T.If(task.tile * plan.mr < given["COUNT"][task.group]), T.Then():
+        call()
+
+
 def _call(
-    plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], sums: Any, task: _Task, b: Any, x: Any, y: Any
-) -> None:
+    plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], sums: Any, ahead: Any, task: _Task,
+    b: Any, x: Any, y: Any,
+) -> None:  # fmt: skip
     """One call of the inner kernel: block ``b`` of k, panel ``x`` and tile ``y`` of the task."""
     from tvm import tirx
     from tvm.script.ir_builder import tirx as T
 
     p, f = plan.product, plan.format
     units = plan.block // f.depth
-    own = given["EXPERT"][task.group] if p.extra == "EXPERT" else task.group if p.sets > 1 else 0
+    own = _own(plan, given, task)
     panel, tile = task.panel + x, task.group * plan.height + task.tile + y
-
-    def weights(panel: Any, b: Any) -> Any:
-        place = (own, panel, b * units, 0, 0, 0, 0, 0)
-        return T.address_of(given["WP"][place])
-
     groups = plan.block // p.group if p.group else 0
     # The next panel at this block, after the last one the first panel at the next block: each tile asks for its share.
     ended = x + 1 >= task.panels
-    after = weights(tirx.Select(ended, task.panel, panel + 1), tirx.min(b + tirx.Select(ended, 1, 0), plan.blocks - 1))
+    then = tirx.Select(ended, task.panel, panel + 1), tirx.min(b + tirx.Select(ended, 1, 0), plan.blocks - 1)
+    after = _panel(plan, given, own, *then)
     if plan.fetch:
         share = plan.tile(plan.mr).fetch
         after = tirx.call_intrin("handle", "tirx.handle_add_byte_offset", after, y * share)
@@ -179,7 +221,7 @@ def _call(
         beside = T.address_of(given["FIRST"][own, panel, b, 0]) if f.offset else none
     arguments = (
         T.address_of(rows["AP"][tile, b * units * f.steps, 0, 0]),
-        weights(panel, b),
+        _panel(plan, given, own, panel, b) if ahead is None else T.address_of(ahead[0, 0]),
         T.address_of(sums[y * plan.mr, x * plan.columns]),
         beside,
         T.address_of(rows["SAP"][tile, b * groups, 0]) if "SAP" in rows else none,

@@ -28,6 +28,7 @@ class Tile:
         group: columns of k that share scales; 0 is no scales.
         scale: ``float32`` or ``ue8m0``, of the weights' scales.
         stride: elements between rows of sums.
+        factor: what weights are too small by, where they have scales.
         fetch: bytes to ask for, spread over the block; 0 is none.
     """
 
@@ -40,6 +41,7 @@ class Tile:
     group: int
     scale: str
     stride: int
+    factor: float = 1.0
     fetch: int = 0
 
     @property
@@ -137,8 +139,8 @@ class Tile:
                 value = text.op(f"bitcast <{lanes} x i32> {bits} to {v}")
             else:
                 value = text.load(v, text.at(text.at("%ws", start, "float"), j * lanes, "float"), 4)
-            if self.format.factor != 1:
-                factor = f"<{', '.join([f'float {self.format.factor:.1f}'] * lanes)}>"
+            if self.factor != 1:
+                factor = f"<{', '.join([f'float {self.factor:.1f}'] * lanes)}>"
                 value = text.op(f"fmul {v} {value}, {factor}")
             found.append(value)
         return found
@@ -149,6 +151,37 @@ class Tile:
             text.spread("float", text.load("float", text.at(start, i, "float"), 4), self.format.lanes)
             for i in range(self.mr)
         ]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """``name(w, out)`` reads the units ``w[units, vectors, unit]`` and writes the operands ``out[steps, vectors]``.
+
+    Attributes:
+        format: of the units.
+        vectors: of a panel.
+        units: to read.
+    """
+
+    format: Format
+    vectors: int
+    units: int
+
+    def define(self, name: str) -> str:
+        """The text of the function."""
+        fmt, text = self.format, Text()
+        size = 4 * fmt.lanes
+        w = text.at("%w", text.op(f"mul nuw nsw i64 %u, {self.vectors * fmt.unit_bytes}"))
+        out = text.at("%out", text.op(f"mul nuw nsw i64 %u, {fmt.steps * self.vectors * size}"))
+        for v in range(self.vectors):
+            for step, operand in enumerate(fmt.read(text, text.at(w, v * fmt.unit_bytes))):
+                address = text.at(out, (step * self.vectors + v) * size)
+                text.lines.append(f"  store {fmt.operand} {operand}, ptr {address}, align 4")
+        lines = ["entry:", "  br label %loop", "loop:", "  %u = phi i64 [ 0, %entry ], [ %u.next, %loop ]", *text.lines]
+        lines += ["  %u.next = add nuw nsw i64 %u, 1", f"  %u.more = icmp ult i64 %u.next, {self.units}"]
+        lines += ["  br i1 %u.more, label %loop, label %done", "done:", "  ret void"]
+        body = "\n".join(lines)
+        return f"define void @{name}(ptr noalias %w, ptr noalias %out) nounwind {{\n{body}\n}}\n"
 
 
 def module(fmt: Format, *definitions: str) -> str:

@@ -9,6 +9,7 @@ Rows, columns and k need not divide by anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from schedules.panel_format import Format
@@ -35,7 +36,7 @@ class Panels(KnobSpace):
     that come next; ``rows_outer``: tasks walk through columns (1) or rows (0) first."""
 
     name: ClassVar[str] = "panels"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, workload: Workload, target: Target) -> None:
         super().__init__(workload, target)
@@ -71,6 +72,8 @@ class Panels(KnobSpace):
             "split": [s for s in (1, 2, 4) if s == 1 or p.k >= 2 * s * self.grain],
             "fetch": [0, 1],
             "rows_outer": [0, 1],
+            # What costs something to decode; the operands of others are what memory holds.
+            "ahead": [0, 1] if self.format.steps > 1 and p.rows > 1 else [0],
         }
 
     def allows(self, config: Mapping[str, int]) -> bool:
@@ -78,7 +81,7 @@ class Panels(KnobSpace):
         p, f, split = self.product, self.format, config["split"]
         plan = self.plan(config)
         rows = min(tiles, plan.height) * mr
-        spare = 1 if f.depth == 1 else 2
+        spare = 1 if f.depth == 1 or plan.ahead else 2
         work = plan.height * plan.width * p.groups
         return (
             # Enough sums to hide the latency of a product, few enough to stay in registers with what they need.
@@ -94,19 +97,25 @@ class Panels(KnobSpace):
             and (split == 1 or work <= 16 * self.target.cores * tiles * panels)
             and (block * split <= max(p.k, block))
             and (plan.height > tiles or config["rows_outer"] == 0)
+            # Decoding ahead is for several tiles, and for what stays in the cache meanwhile.
+            and (not plan.ahead or (min(tiles, plan.height) > 1 and 4 * prod(plan.scratch) <= self.target.l2 // 4))
         )
 
     def seeds(self) -> list[Schedule]:
-        base = {"tiles": 64, "panels": 1, "block": 512, "unroll": 4, "split": 1, "fetch": 1, "rows_outer": 0}
+        base = {"tiles": 64, "split": 1, "fetch": 1, "rows_outer": 0}
         f, wide = self.format, self.target.registers == 32
         shapes = [(12, 2), (4, 4), (8, 3), (6, 4)] if wide else [(6, 2), (4, 3), (4, 2), (5, 2)]
         if self.product.rows <= 2:
             shapes = [(1, 8), (1, 4)]
-        wanted = []
-        for mr, vectors in shapes:
-            for block, panels in ((512, 1), (256, 4)):
-                unroll = max(1, min(4, 8 // f.steps))
-                wanted.append(base | {"mr": mr, "vectors": vectors, "block": block, "panels": panels, "unroll": unroll})
+        visits = [{"block": 512, "panels": 1, "ahead": 0}, {"block": 256, "panels": 4, "ahead": 0}]
+        if len(self.domain["ahead"]) > 1:
+            visits = [visits[0], {"block": 256, "panels": 1, "ahead": 1}, {"block": 512, "panels": 1, "ahead": 1}]
+        unroll = max(1, min(4, 8 // f.steps))
+        wanted = [
+            base | {"mr": mr, "vectors": vectors, "unroll": unroll} | visit
+            for mr, vectors in shapes
+            for visit in visits
+        ]
         found = [self.nearest(self._fitted(config)) for config in wanted]
         return list(dict.fromkeys(schedule for schedule in found if schedule is not None))[:6]
 
@@ -125,9 +134,9 @@ class Panels(KnobSpace):
 
     def plan(self, config: Mapping[str, int]) -> Plan:
         """A configuration with every size worked out."""
-        fetch, rows_outer = bool(config["fetch"]), bool(config["rows_outer"])
+        flags: dict[str, bool] = {name: bool(config[name]) for name in ("fetch", "rows_outer", "ahead")}
         sizes = {name: config[name] for name in ("mr", "vectors", "tiles", "panels", "block", "unroll", "split")}
-        return Plan(self.product, self.format, **sizes, fetch=fetch, rows_outer=rows_outer)
+        return Plan(self.product, self.format, **sizes, **flags)  # type: ignore[arg-type]
 
     def traits(self, config: Mapping[str, int]) -> Traits:
         p, f, plan = self.product, self.format, self.plan(config)
@@ -137,7 +146,7 @@ class Panels(KnobSpace):
         return Traits(
             tasks=tasks,
             # A panel's block of k, and that of all rows of the task, which the next panel reads again.
-            inner=plan.block * (rows * 4 + plan.columns * width),
+            inner=plan.block * (rows * 4 + plan.columns * (4 if plan.ahead else width)),
             task=p.k / plan.split * (rows * 4 + columns * width) + rows * columns * 4,
             registers=(plan.mr * plan.vectors + plan.vectors + (1 if f.depth == 1 else 2), self.target.registers),
             loads=(plan.mr + plan.vectors) / (plan.mr * plan.vectors),

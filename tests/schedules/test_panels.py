@@ -27,7 +27,7 @@ from tests.schedules.running import run, wrong
 HOST = detect.host()
 ZEN4 = resolve("zen4")
 BF16 = "bfloat16"
-BASE = {"tiles": 1, "panels": 1, "block": 128, "unroll": 1, "split": 1, "fetch": 0, "rows_outer": 0}
+BASE = {"tiles": 1, "panels": 1, "block": 128, "unroll": 1, "split": 1, "fetch": 0, "rows_outer": 0, "ahead": 0}
 
 
 def panels(op, **knobs):
@@ -47,6 +47,9 @@ def panels(op, **knobs):
         (Linear(1, 131, 257), {"mr": 1, "vectors": 8, "unroll": 4, "panels": 2}),
         (Linear(9, 300, 64), {"tiles": 1, "panels": 4, "block": 64, "rows_outer": 1}),
         (LinearFp8(7, 131, 259), {"block": 256, "unroll": 2}),
+        (LinearFp8(7, 131, 259), {"mr": 3, "tiles": 3, "block": 128, "ahead": 1, "fetch": 1}),
+        (Linear(13, 29, 67, BF16, BF16), {"mr": 3, "vectors": 3, "tiles": 5, "unroll": 2, "ahead": 1}),
+        (GroupedLinearMasked(3, 9, 37, 128, 5, "float4_e2m1fn"), {"mr": 4, "tiles": 3, "ahead": 1}),
         (LinearInt8(9, 131, 259), {"mr": 3, "tiles": 2, "block": 64}),
         (GroupedLinearMasked(3, 9, 37, 128, 5), {"tiles": 3}),
     ],
@@ -67,7 +70,7 @@ def spell_out(monkeypatch):
 def codes_workload(dtype: str):
     """A linear layer whose weights have every code, in every place of a unit, and its inputs."""
     n, k = 64, 256
-    op = LinearFp8(2, n, k) if dtype == "float8_e4m3fn" else LinearFp4(2, n, k)
+    op = LinearFp8(4, n, k) if dtype == "float8_e4m3fn" else LinearFp4(4, n, k)
     workload = Workload.of(op)
     inputs = workload.inputs(np.random.default_rng(3))
     codes = (np.arange(k)[None] + 37 * np.arange(n)[:, None]).astype(np.uint8)
@@ -80,7 +83,8 @@ def codes_workload(dtype: str):
 
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float4_e2m1fn"])
 @pytest.mark.parametrize("emulated", [False, True], ids=["host", "avx512"])
-def test_every_code_is_decoded(dtype, emulated, monkeypatch):
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_every_code_is_decoded(dtype, emulated, ahead, monkeypatch):
     target = dataclasses.replace(ZEN4, tvm=HOST.tvm) if emulated else HOST
     if emulated:
         spell_out(monkeypatch)
@@ -88,8 +92,9 @@ def test_every_code_is_decoded(dtype, emulated, monkeypatch):
     if not Panels.supports(workload, target):
         pytest.skip("this chip has no fast way to decode codes")
     space = Panels(workload, target)
-    schedule = space.nearest(BASE | {"mr": 2, "vectors": 4, "block": 256})
+    schedule = space.nearest(BASE | {"mr": 2, "vectors": 4, "block": 256, "tiles": 1 + ahead, "ahead": ahead})
     assert schedule is not None
+    assert schedule.config["ahead"] == ahead
     expected = workload.reference(inputs)
     found = run(workload, space.apply(schedule), HOST, inputs)
     scale = np.sqrt(np.mean(expected[0].astype(np.float64) ** 2))

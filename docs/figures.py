@@ -1,0 +1,122 @@
+"""Write the tables and plots of ``performance.md`` from what ``headstart bench --json`` printed.
+
+``python docs/figures.py`` reads every ``docs/results/NAME.json``, writes ``docs/images/NAME.svg`` and the tables
+between the lines ``<!-- results: NAME -->`` and ``<!-- end -->``, so that no figure is copied by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+PAGE = DOCS / "performance.md"
+OTHERS = ("default", "numpy", "torch", "compile", "max-autotune", "metaschedule", "metaschedule-time", "early")
+# Of torch, and how a plot shows them; tones that can be told apart on light and on dark.
+MARKS = {"torch": ("o", "#d1495b"), "compile": ("s", "#c98a1b"), "max-autotune": ("D", "#8f6bd1")}
+TUNED, INK = "#2a9d8f", "#7a8490"
+
+
+def ratio(case: dict[str, Any], name: str) -> float | None:
+    """The median over rounds of a peer's time over that of tuned."""
+    found = {peer["name"]: peer for peer in case["peers"]}.get(name)
+    return found["over_tuned"]["median"] if found and found["over_tuned"] else None
+
+
+def share(case: dict[str, Any]) -> float:
+    """The share of the roofline that tuned reaches."""
+    return float(next(peer["roofline"]["median"] for peer in case["peers"] if peer["name"] == "tuned"))
+
+
+def geomean(values: Sequence[float]) -> float:
+    """Geometric mean."""
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def table(cases: Sequence[dict[str, Any]]) -> str:
+    """A row a workload, in Markdown; the last one has the geometric means."""
+    names = [name for name in OTHERS if any(ratio(case, name) for case in cases)]
+    torch = any(case["best_torch"] for case in cases)
+    head = ["workload", "tuned", "of roof", *["best torch"] * torch, *names]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for case in cases:
+        tuned = next(peer["seconds"] for peer in case["peers"] if peer["name"] == "tuned")
+        best = [cell(ratio(case, case["best_torch"]) if case["best_torch"] else None)] * torch
+        row = [f"`{case['name']}`", seconds(tuned), f"{share(case):.0%}", *best]
+        lines.append("| " + " | ".join([*row, *(cell(ratio(case, name)) for name in names)]) + " |")
+    means = [f"{geomean([share(case) for case in cases]):.0%}"]
+    if torch:
+        means.append(mean([ratio(case, case["best_torch"]) for case in cases if case["best_torch"]]))
+    means += [mean([ratio(case, name) for case in cases]) for name in names]
+    lines.append("| **geometric mean** | | " + " | ".join(f"**{value}**" for value in means) + " |")
+    return "\n".join(lines)
+
+
+def mean(values: Sequence[float | None]) -> str:
+    """Of those that are there."""
+    there = [value for value in values if value]
+    return cell(geomean(there)) if there else ""
+
+
+def cell(value: float | None) -> str:
+    """A ratio."""
+    return "" if value is None else f"{value:.2f}x"
+
+
+def seconds(value: float) -> str:
+    """A time in milliseconds or microseconds."""
+    return f"{1e3 * value:.3g} ms" if value >= 1e-3 else f"{1e6 * value:.3g} us"
+
+
+def plot(cases: Sequence[dict[str, Any]], path: Path) -> None:
+    """Ratios of torch on the left, shares of the roofline on the right, as SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+    matplotlib.rcParams |= dict.fromkeys(inked, INK)
+    matplotlib.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
+    matplotlib.rcParams |= {"axes.grid": True, "grid.alpha": 0.25, "font.size": 8}
+    matplotlib.rcParams |= {"svg.hashsalt": path.name, "svg.fonttype": "none"}
+    figure, (left, right) = pyplot.subplots(
+        1, 2, sharey=True, figsize=(8.6, 0.8 + 0.19 * len(cases)), layout="constrained", width_ratios=[3, 2]
+    )
+    rows = range(len(cases))
+    for name, (mark, tone) in MARKS.items():
+        found = [(value, row) for row, case in enumerate(cases) if (value := ratio(case, name))]
+        left.plot(*zip(*found, strict=True), mark, color=tone, markersize=4, label=name) if found else None
+    left.set_xscale("log", base=2)
+    left.axvline(1, color=TUNED, linewidth=1.5, label="Headstart")
+    left.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+    left.set_xlabel("time over Headstart's: right of the line Headstart is faster")
+    figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=7, loc="outside upper center", ncols=4)
+    right.barh(rows, [share(case) for case in cases], 0.6, color=TUNED)
+    right.axvline(1, color=INK, linewidth=1)
+    right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    right.set_xlabel("share of the roofline in the same rounds")
+    left.set_yticks(rows, [case["name"] for case in cases])
+    left.set_ylim(len(cases) - 0.5, -0.5)
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Tables and plots of everything there is."""
+    page = PAGE.read_text()
+    for path in sorted((DOCS / "results").glob("*.json")):
+        cases = json.loads(path.read_text())["workloads"]
+        plot(cases, DOCS / "images" / f"{path.stem}.svg")
+        block = rf"(<!-- results: {path.stem} -->\n).*?(<!-- end -->)"
+        page = re.sub(block, lambda found, cases=cases: f"{found[1]}{table(cases)}\n{found[2]}", page, flags=re.DOTALL)
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -124,11 +124,111 @@ FIRST = (
     )""",
 )
 
+RACE = (
+    """CREATE TABLE account (
+        id TEXT PRIMARY KEY,           -- random
+        name TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL,
+        created REAL NOT NULL,
+        closed REAL                    -- from then on it opens nothing
+    ) WITHOUT ROWID""",
+    """CREATE TABLE token (
+        id TEXT PRIMARY KEY,
+        account TEXT NOT NULL REFERENCES account (id),
+        hash TEXT NOT NULL,            -- SHA-256; the token is not kept
+        scopes TEXT NOT NULL,          -- separated by spaces
+        created REAL NOT NULL,
+        expires REAL NOT NULL,
+        revoked REAL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE signing_key (
+        id TEXT PRIMARY KEY,           -- hash of public
+        account TEXT NOT NULL REFERENCES account (id),
+        public TEXT NOT NULL,
+        created REAL NOT NULL,
+        revoked REAL                   -- what it signed from then on is not believed
+    ) WITHOUT ROWID""",
+    """CREATE TABLE release (
+        id TEXT PRIMARY KEY,           -- random; or public
+        name TEXT NOT NULL,
+        publisher TEXT NOT NULL,       -- id of an account; empty for public
+        launch REAL NOT NULL,          -- seconds since 1970
+        rules TEXT NOT NULL,           -- JSON
+        created REAL NOT NULL,
+        UNIQUE (publisher, name)
+    ) WITHOUT ROWID""",
+    "INSERT INTO release VALUES ('public', 'public', '', 0, '{}', 0)",
+    """CREATE TABLE release_model (
+        release TEXT NOT NULL REFERENCES release (id),
+        model TEXT NOT NULL REFERENCES model (id),
+        PRIMARY KEY (release, model)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX release_of_model ON release_model (model)",
+    "CREATE INDEX model_of_workload ON model_op (workload)",
+    """CREATE TABLE opening (
+        release TEXT NOT NULL REFERENCES release (id),
+        account TEXT NOT NULL REFERENCES account (id),
+        target TEXT NOT NULL,          -- fingerprint; empty for every target
+        opens REAL NOT NULL,
+        PRIMARY KEY (release, account, target)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE entry (
+        trial TEXT PRIMARY KEY REFERENCES trial (id),
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL REFERENCES account (id),
+        batch TEXT NOT NULL,
+        workload TEXT NOT NULL,        -- as in its trial, for the indices
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        received REAL NOT NULL,
+        tier TEXT NOT NULL,            -- what its verdicts come to
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX entry_of_key ON entry (release, workload, target, toolchain, policy, received)",
+    "CREATE INDEX entry_to_judge ON entry (target, state, received)",
+    """CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry
+        BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END""",
+    """CREATE TABLE verdict (
+        id TEXT PRIMARY KEY,
+        trial TEXT NOT NULL REFERENCES entry (trial),
+        judge TEXT NOT NULL REFERENCES account (id),
+        outcome TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        evidence TEXT NOT NULL,        -- JSON
+        created REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX verdict_of_entry ON verdict (trial, created)",
+    *(
+        f"""CREATE TRIGGER verdict_is_never_{done} BEFORE {event} ON verdict
+        BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END"""
+        for event, done in (("UPDATE", "changed"), ("DELETE", "deleted"))
+    ),
+    """CREATE TABLE lead (
+        workload TEXT NOT NULL,
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL,          -- empty for the best of all vendors
+        trial TEXT NOT NULL REFERENCES entry (trial),
+        PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
+    ) WITHOUT ROWID""",
+)
+
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
     """Every table of the first release."""
     for statement in FIRST:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m003_race(db: sqlite_utils.Database) -> None:
+    """Accounts, releases with windows, entries and what is said of them."""
+    for statement in RACE:
         db.conn.execute(statement)
 
 

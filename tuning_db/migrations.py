@@ -124,11 +124,53 @@ FIRST = (
     )""",
 )
 
+LEDGER = (
+    """CREATE TABLE ledger (
+        log TEXT PRIMARY KEY,
+        size INTEGER NOT NULL          -- entries; says so when the last ones are missing
+    ) WITHOUT ROWID""",
+    # No rowid: nothing here counts across logs.
+    """CREATE TABLE ledger_entry (
+        log TEXT NOT NULL REFERENCES ledger (log),
+        seq INTEGER NOT NULL,          -- from 0, within its log
+        hashes BLOB NOT NULL,          -- of its leaf, then of each perfect subtree that ends with it; 32 bytes each
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        payload TEXT NOT NULL,         -- JSON
+        created REAL NOT NULL,         -- seconds since 1970
+        salt TEXT NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) WITHOUT ROWID""",
+    # The way of REPLACE to change a row is to add one.
+    """CREATE TRIGGER ledger_begins_once BEFORE INSERT ON ledger
+        WHEN NEW.size <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger
+        WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size + 1
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_comes_last BEFORE INSERT ON ledger_entry
+        WHEN NEW.seq IS NOT (SELECT size FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_is_never_changed BEFORE UPDATE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_is_never_deleted BEFORE DELETE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+)
+
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
     """Every table of the first release."""
     for statement in FIRST:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m002_ledger(db: sqlite_utils.Database) -> None:
+    """Logs that are only ever added to, with the hashes of their Merkle trees."""
+    for statement in LEDGER:
         db.conn.execute(statement)
 
 

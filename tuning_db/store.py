@@ -12,6 +12,7 @@ from targets.errors import InputError
 from tuning_db.champions import Champions
 from tuning_db.cost_models import CostModels
 from tuning_db.jobs import Jobs
+from tuning_db.ledger import Ledgers
 from tuning_db.models import Models
 from tuning_db.records import Key, Policy, Toolchain, Trial
 from tuning_db.rules import trial_problem
@@ -21,7 +22,7 @@ from tuning_db.trials import COLUMNS, from_row, to_row
 PAGE = 1000
 
 
-class Store(Champions, Models, Jobs, CostModels):
+class Store(Champions, Models, Jobs, CostModels, Ledgers):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.

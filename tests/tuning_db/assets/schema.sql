@@ -31,6 +31,23 @@ CREATE TABLE job (
         heartbeat REAL NOT NULL
     )
 
+CREATE TABLE ledger (
+        log TEXT PRIMARY KEY,
+        size INTEGER NOT NULL          -- entries; says so when the last ones are missing
+    ) WITHOUT ROWID
+
+CREATE TABLE ledger_entry (
+        log TEXT NOT NULL REFERENCES ledger (log),
+        seq INTEGER NOT NULL,          -- from 0, within its log
+        hashes BLOB NOT NULL,          -- of its leaf, then of each perfect subtree that ends with it; 32 bytes each
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        payload TEXT NOT NULL,         -- JSON
+        created REAL NOT NULL,         -- seconds since 1970
+        salt TEXT NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) WITHOUT ROWID
+
 CREATE TABLE model (
         id TEXT PRIMARY KEY,           -- hash of name, source, step and operators
         name TEXT NOT NULL,
@@ -120,6 +137,27 @@ CREATE TRIGGER champion_update_is_right BEFORE UPDATE ON champion
             AND target = NEW.target AND toolchain = NEW.toolchain AND policy = NEW.policy
         )
         BEGIN SELECT RAISE(ABORT, 'a champion is an ok trial of its own key'); END
+
+CREATE TRIGGER ledger_begins_once BEFORE INSERT ON ledger
+        WHEN NEW.size <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_entry_comes_last BEFORE INSERT ON ledger_entry
+        WHEN NEW.seq IS NOT (SELECT size FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_entry_is_never_changed BEFORE UPDATE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_entry_is_never_deleted BEFORE DELETE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger
+        WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size + 1
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
 
 CREATE TRIGGER trial_is_never_changed BEFORE UPDATE ON trial
         BEGIN SELECT RAISE(ABORT, 'trials are append-only'); END

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import sqlite_utils
 
 from targets.errors import HeadstartError
-from tuning_db.audit import audit
+from tuning_db.audit import problems
 from tuning_db.migrations import migrations
 from tuning_db.records import Status
 from tuning_db.rows import decoded, key_of, stored
@@ -102,5 +102,5 @@ def _champions(store: Store) -> Iterator[Finding]:
 
 def _ledgers(store: Store) -> Iterator[Finding]:
     for log in [row["log"] for row in store.rows("SELECT log FROM ledger ORDER BY log")]:
-        for problem in audit(store, log):
+        for problem in problems(store, log):
             yield Finding(f"ledger {log}", problem)

@@ -2,8 +2,8 @@
 
 That text is canonical JSON of an object of
 
-    action   what was done
-    actor    who did it
+    action   what was done: 1 to 200 characters that can be printed, so that none steers a terminal or turns a line
+    actor    who did it, the same
     created  seconds since 1970, a number with a decimal point
     log      name of the log
     payload  an object: what it was done to
@@ -26,6 +26,9 @@ from tuning_db.formats import count, mapping, number, parse, record, text
 from tuning_db.merkle import leaf_hash
 
 SALT_BYTES = 16
+MAX_NAME = 200
+# 10000-01-01T00:00:00Z: what comes later has no date in ISO 8601.
+LAST_MOMENT = 253402300800.0
 
 
 def _salt(value: Any) -> str:
@@ -34,16 +37,22 @@ def _salt(value: Any) -> str:
     return str(value)
 
 
+def _name(value: Any) -> str:
+    if not (text(value).isprintable() and 1 <= len(value) <= MAX_NAME):
+        raise ValueError(f"must be 1 to {MAX_NAME} characters that can be printed")
+    return str(value)
+
+
 def _moment(value: Any) -> float:
-    if (moment := number(value)) < 0:
-        raise ValueError("must be a time since 1970")
+    if not 0 <= (moment := number(value)) < LAST_MOMENT:
+        raise ValueError("must be seconds since 1970, up to the year 9999")
     return moment
 
 
 READ = record(
     {
-        "action": text,
-        "actor": text,
+        "action": _name,
+        "actor": _name,
         "created": _moment,
         "log": log_name,
         "payload": mapping,

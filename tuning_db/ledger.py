@@ -20,7 +20,7 @@ from targets.digest import canonical_json
 from targets.errors import HeadstartError, InputError
 from tuning_db.connection import Connection
 from tuning_db.entry import SALT_BYTES, Entry
-from tuning_db.merkle import HASH_BYTES, Node, completed, consistency_proof, inclusion_proof, root_hash
+from tuning_db.merkle import HASH_BYTES, Node, completed, consistency_proof, inclusion_proof, leaf_hash, root_hash
 
 COLUMNS = ("log", "seq", "actor", "action", "payload", "created", "salt")
 # Rows read at once, as in ``Store``.
@@ -40,7 +40,7 @@ class Ledgers(Connection):
 
         Args:
             log: its name: 1 to 100 ASCII letters, digits, dots, dashes and underscores.
-            actor, action: who did what.
+            actor, action: who did what, each 1 to 200 printable characters.
             payload: what it was done to: a JSON object whose keys are text.
             created: seconds since 1970; now where it is left out.
 
@@ -53,14 +53,14 @@ class Ledgers(Connection):
         salt = os.urandom(SALT_BYTES).hex()
         with self.transaction():
             size = self.size(log)
-            entry = Entry(log, size, actor, action, payload, moment, salt)
             try:
+                content = Entry(log, size, actor, action, payload, moment, salt).content.encode()
                 # What cannot be read back as the same text must not become part of the tree.
-                entry = Entry.loads(entry.content.encode())
+                entry = Entry.loads(content)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"an entry of a ledger {error}") from None
             node = self._node(log)
-            hashes = completed(lambda level: node(level, (size >> level) - 1), size, entry.leaf)
+            hashes = completed(lambda level: node(level, (size >> level) - 1), size, leaf_hash(content))
             if not size:
                 self.execute("INSERT INTO ledger VALUES (?, 0)", (log,))
             self.execute(

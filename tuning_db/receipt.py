@@ -71,7 +71,7 @@ def receipt(ledgers: Ledgers, log: str, seq: int, key: SigningKey, old: int | No
     return document
 
 
-def verify_receipt(document: bytes, key: str, older: str | bytes | None = None) -> tuple[Entry, Checkpoint]:
+def verify_receipt(document: bytes, key: VerifierKey, older: str | bytes | None = None) -> tuple[Entry, Checkpoint]:
     """The entry that a receipt proves, and the checkpoint that it is in.
 
     Args:
@@ -83,17 +83,16 @@ def verify_receipt(document: bytes, key: str, older: str | bytes | None = None) 
         ValueError: the receipt proves nothing; the message says why.
         MissingExtra: the extra ``serve`` is not installed.
     """
-    verifier = VerifierKey.loads(key)
     fields = _read_receipt(document)
     with _about("entry"):
         entry = Entry.loads(fields["entry"].encode())
-    checkpoint = _checkpoint("checkpoint", fields["checkpoint"], verifier)
+    checkpoint = _checkpoint("checkpoint", fields["checkpoint"], key)
     if entry.log != checkpoint.log:
         raise ValueError(f"the entry is of log {entry.log}, the checkpoint of {checkpoint.log}")
     if not verify_inclusion(entry.leaf, entry.seq, checkpoint.size, fields["inclusion"], checkpoint.root):
         raise ValueError(f"the proof does not show that entry {entry.seq} is in the log that the checkpoint signs")
     if older is not None:
-        before = _checkpoint("older checkpoint", older, verifier)
+        before = _checkpoint("older checkpoint", older, key)
         shown = fields.get("consistency", {"old": None, "proof": ()})
         # Of nothing, and of the same size, there is nothing to prove but that the roots are what they must be.
         needed = 0 < before.size < checkpoint.size
@@ -133,24 +132,25 @@ def write_log(ledgers: Ledgers, log: str, key: SigningKey, file: IO[bytes]) -> i
         return ledgers.size(log)
 
 
-def verify_log_file(file: IO[bytes], key: str, older: str | bytes | None = None) -> Checkpoint:
-    """``verify_log`` of what ``write_log`` wrote, read a line at a time.
+def verify_file(file: IO[bytes], key: VerifierKey, older: str | bytes | None = None) -> tuple[Entry | None, Checkpoint]:
+    """``verify_receipt`` or ``verify_log`` of a file, whichever it is; a log is read a line at a time.
+
+    Returns:
+        The entry of a receipt, None for a log; and the checkpoint.
 
     Raises:
-        ValueError: it is no such file, or does not verify.
+        ValueError: it is neither, or does not verify.
         MissingExtra: the extra ``serve`` is not installed.
     """
-    lines = _lines(file)
-    with _about("first line"):
-        head = parse(next(lines, b""))
-        if head.get("schema") != LOG:
-            raise ValueError(f"has schema {str(head.get('schema'))[:40]!r}, not {LOG!r}")
-        signed = record({"schema": text, "checkpoint": text})(head)["checkpoint"]
-    return verify_log(lines, signed, key, older)
+    first = file.readline(MAX_LINE + 1)
+    signed = _log_head(first)
+    if signed is None:
+        return verify_receipt(first + file.read(MAX_RECEIPT), key, older)
+    return None, verify_log(_lines(file), signed, key, older)
 
 
 def verify_log(
-    entries: Iterable[bytes], checkpoint: str | bytes, key: str, older: str | bytes | None = None
+    entries: Iterable[bytes], checkpoint: str | bytes, key: VerifierKey, older: str | bytes | None = None
 ) -> Checkpoint:
     """See that entries are those of a whole log, no more, no fewer, and in this order.
 
@@ -168,11 +168,10 @@ def verify_log(
         ValueError: they are not; the message says which entry, or what else.
         MissingExtra: the extra ``serve`` is not installed.
     """
-    verifier = VerifierKey.loads(key)
-    signed = _checkpoint("checkpoint", checkpoint, verifier)
+    signed = _checkpoint("checkpoint", checkpoint, key)
     awaited = {signed.size: signed.root}
     if older is not None:
-        before = _checkpoint("older checkpoint", older, verifier)
+        before = _checkpoint("older checkpoint", older, key)
         _ordered(before, signed)
         if awaited.setdefault(before.size, before.root) != before.root:
             raise ValueError(f"two checkpoints of {signed.size} entries sign different roots: there are two logs")
@@ -233,6 +232,18 @@ def _read_receipt(document: bytes) -> dict[str, Any]:
         fields["consistency"] = record({"old": count, "proof": sequence(_hash)})
     whole: dict[str, Any] = record(fields)(value)
     return whole
+
+
+def _log_head(line: bytes) -> str | None:
+    """The signed checkpoint of a log whose first line this is, None where it is not the first line of one."""
+    try:
+        head = parse(line)
+    except ValueError:
+        return None
+    if head.get("schema") != LOG:
+        return None
+    signed: str = record({"schema": text, "checkpoint": text})(head)["checkpoint"]
+    return signed
 
 
 def _hash(value: Any) -> bytes:

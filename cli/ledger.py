@@ -1,0 +1,301 @@
+"""``headstart ledger``: logs that nobody can change unseen, and what proves it."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from cli._options import db_option
+from cli._output import echo_json, json_option, table
+from targets.digest import canonical_json
+from targets.errors import HeadstartError, InputError
+
+if TYPE_CHECKING:
+    from tuning_db.checkpoint import Checkpoint
+    from tuning_db.note import VerifierKey
+
+log_option = click.option("--log", default="public", show_default=True, help="Which log.")
+key_file_option = click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Signing key, as `headstart ledger key` makes it.",
+)
+
+
+@click.group()
+def command() -> None:
+    """Verify and show ledgers: logs of who did what, which are only ever added to.
+
+    \b
+    Example:
+      headstart ledger verify --db headstart.db
+      headstart ledger show --log public
+    """
+
+
+@command.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@db_option
+@click.option("--log", help="Which log of the database; all of them where it is left out.")
+@click.option("--key", help="Verifier key of the log, NAME+ID+KEY: whose signature is believed.")
+@click.option("--since", type=click.File("rb"), help="Checkpoint that was kept: the log must continue it.")
+@json_option
+def verify(
+    file: IO[bytes] | None, db: Path, log: str | None, key: str | None, since: IO[bytes] | None, as_json: bool
+) -> None:
+    """Verify FILE, a receipt or a whole log, without the database; or, without FILE, the logs of a database.
+
+    Exits with 1 where it does not verify.
+
+    \b
+    Example:
+      headstart ledger verify receipt.json --key "$(cat public.vkey)"
+      headstart ledger verify --db headstart.db --key "$(cat public.vkey)" --since last-week.txt
+    """
+    if (file or since) and key is None:
+        raise InputError("a signature is verified with the verifier key of the log: give it with --key")
+    if file and log:
+        raise InputError("--log chooses a log of a database; the log of FILE is that of --key")
+    if key and not (file or since):
+        raise InputError("a database holds no signature to verify with --key; give FILE or --since")
+    verifier = _verifier(key) if key else None
+    kept = _read(since) if since else None
+    if file and verifier:
+        _verify_file(file, verifier, kept, as_json)
+    else:
+        _verify_database(db, log, verifier, kept, as_json)
+
+
+@command.command()
+@log_option
+@click.option("--start", type=click.IntRange(0), help="First entry to show; without it, the last ones are shown.")
+@click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Entries to show.")
+@db_option
+@json_option
+def show(log: str, start: int | None, count: int, db: Path, as_json: bool) -> None:
+    """Show entries of a log.
+
+    \b
+    Example:
+      headstart ledger show --log public --start 0 --count 5
+    """
+    from tuning_db.store import Store
+
+    with Store.open(db, create=False) as store:
+        size = store.size(log)
+        entries = list(store.entries(log, max(0, size - count) if start is None else start, count))
+    if as_json:
+        echo_json({"log": log, "size": size, "entries": [vars(entry) for entry in entries]})
+        return
+    rows = [
+        (str(entry.seq), _moment(entry.created), entry.actor, entry.action, canonical_json(entry.payload))
+        for entry in entries
+    ]
+    table(f"{log}, {size:,} entries", ("entry", "UTC", "actor", "action", "payload"), rows, left=5)
+
+
+@command.command()
+@log_option
+@click.option("--key-file", type=click.Path(path_type=Path), help="Sign with this key, of `headstart ledger key`.")
+@db_option
+@json_option
+def checkpoint(log: str, key_file: Path | None, db: Path, as_json: bool) -> None:
+    """Print a checkpoint of a log: its size and root hash, signed where a key is given.
+
+    Without a key, the first line is the log's name alone.
+
+    \b
+    Example:
+      headstart ledger checkpoint --key-file service.key > today.txt
+    """
+    from tuning_db.checkpoint import Checkpoint
+    from tuning_db.keyfile import read_key
+    from tuning_db.receipt import checkpoint_of
+    from tuning_db.store import Store
+
+    with Store.open(db, create=False) as store, store.snapshot():
+        made = Checkpoint(log, store.size(log), store.root(log))
+        text = checkpoint_of(store, log, read_key(key_file)) if key_file else str(made)
+    if as_json:
+        echo_json({"log": log, "size": made.size, "root": _base64(made.root), "checkpoint": text})
+    else:
+        click.echo(text, nl=False)
+
+
+@command.command()
+@click.argument("seq", type=click.IntRange(0))
+@log_option
+@key_file_option
+@click.option("--since", type=click.IntRange(0), metavar="SIZE", help="Prove that the log continues what it was then.")
+@db_option
+@json_option
+def receipt(seq: int, log: str, key_file: Path, since: int | None, db: Path, as_json: bool) -> None:
+    """Print a receipt for entry SEQ, a JSON document: anyone with the log's verifier key can verify it.
+
+    \b
+    Example:
+      headstart ledger receipt 17 --key-file service.key > receipt.json
+    """
+    from tuning_db.keyfile import read_key
+    from tuning_db.receipt import receipt as receipt_of
+    from tuning_db.store import Store
+
+    with Store.open(db, create=False) as store, store.snapshot():
+        document = receipt_of(store, log, seq, read_key(key_file), since)
+    echo_json(document)
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@log_option
+@key_file_option
+@db_option
+@json_option
+def export(file: Path, log: str, key_file: Path, db: Path, as_json: bool) -> None:
+    """Write a whole log to FILE with a signed checkpoint: anyone with the log's verifier key can verify it.
+
+    \b
+    Example:
+      headstart ledger export public.log --key-file service.key
+    """
+    from tuning_db.files import whole_file
+    from tuning_db.keyfile import read_key
+    from tuning_db.receipt import write_log
+    from tuning_db.store import Store
+
+    key = read_key(key_file)
+    with Store.open(db, create=False) as store, whole_file(file) as part, part.open("wb") as opened:
+        written = write_log(store, log, key, opened)
+    if as_json:
+        echo_json({"path": str(file), "log": log, "entries": written})
+    else:
+        click.echo(f"{file}: {written:,} entries of {log}")
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@log_option
+@click.option("--new", "name", metavar="NAME", help="Make FILE with a new key; NAME is the service's, as in a URL.")
+@json_option
+def key(file: Path, log: str, name: str | None, as_json: bool) -> None:
+    """Print the verifier key of a log, whose signing key is in FILE. The same key signs every log of a service.
+
+    \b
+    Example:
+      headstart ledger key service.key --new headstart.example
+    """
+    from tuning_db.checkpoint import key_of_log
+    from tuning_db.keyfile import read_key, write_key
+    from tuning_db.note import SigningKey
+
+    with _input():
+        if name is not None:
+            write_key(file, SigningKey.new(name))
+        verifier = key_of_log(read_key(file), log).verifier
+    if as_json:
+        echo_json({"log": log, "key": str(verifier)})
+    else:
+        click.echo(str(verifier))
+
+
+def _verify_file(file: IO[bytes], verifier: VerifierKey, kept: bytes | None, as_json: bool) -> None:
+    from tuning_db.receipt import verify_file
+
+    name = click.format_filename(file.name)
+    with _verdict(name):
+        entry, signed = verify_file(file, verifier, kept)
+    since = " and continues the older checkpoint" if kept else ""
+    if as_json:
+        proved = {"entry": vars(entry)} if entry else {}
+        echo_json({"path": name, "kind": "receipt" if entry else "log", **_facts(signed), **proved})
+    elif entry:
+        done = f"entry {entry.seq} of {entry.log} ({entry.actor} {entry.action} at {_moment(entry.created)} UTC)"
+        click.echo(f"{name}: {done} is in the log of size {signed.size:,} that {signed.origin} signed{since}")
+    else:
+        click.echo(f"{name}: whole, the log of size {signed.size:,} that {signed.origin} signed{since}")
+
+
+def _verify_database(
+    db: Path, log: str | None, verifier: VerifierKey | None, kept: bytes | None, as_json: bool
+) -> None:
+    from tuning_db.audit import audit
+    from tuning_db.checkpoint import verify_checkpoint
+    from tuning_db.store import Store
+
+    older = None
+    if verifier and kept is not None:
+        with _verdict("checkpoint"):
+            older = verify_checkpoint(kept, verifier)
+        if log not in (None, older.log):
+            raise InputError(f"the checkpoint is of log {older.log}, not {log}")
+        log = older.log
+    with Store.open(db, create=False) as store:
+        there = store.logs()
+        if log is not None and older is None and log not in there:
+            raise InputError(f"{db} has no log {log!r}; it has {', '.join(there) or 'none'}")
+        found = [audit(store, one, older) for one in ([log] if log else there)]
+    if as_json:
+        listed = [{**vars(one), "root": _base64(one.root) if one.root else None} for one in found]
+        echo_json({"path": str(db), "logs": listed})
+    else:
+        since = ", continues the older checkpoint" if older else ""
+        for one in found:
+            for problem in one.problems:
+                click.echo(f"{one.log}: {problem}")
+            if one.root:
+                click.echo(f"{one.log}: whole, size {one.size:,}, root {_base64(one.root)}{since}")
+        if not found:
+            click.echo(f"{db} has no log")
+    sys.exit(1 if any(one.problems for one in found) else 0)
+
+
+def _verifier(text: str) -> VerifierKey:
+    from tuning_db.note import VerifierKey
+
+    with _input():
+        return VerifierKey.loads(text)
+
+
+def _read(file: IO[bytes]) -> bytes:
+    """A checkpoint that is to be verified: no more of a file than a note may have."""
+    from tuning_db.note import MAX_NOTE
+
+    return file.read(MAX_NOTE + 1)
+
+
+@contextmanager
+def _input() -> Iterator[None]:
+    """What is wrong in the block is the caller's input."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+@contextmanager
+def _verdict(name: str) -> Iterator[None]:
+    """What is wrong in the block is why a file does not verify."""
+    try:
+        yield
+    except ValueError as error:
+        raise HeadstartError(f"{name} does not verify: {error}") from None
+
+
+def _facts(signed: Checkpoint) -> dict[str, Any]:
+    return {"origin": signed.origin, "size": signed.size, "root": _base64(signed.root)}
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _moment(value: float) -> str:
+    return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S}"

@@ -20,8 +20,19 @@ from targets.errors import HeadstartError, InputError
 if TYPE_CHECKING:
     from tuning_db.checkpoint import Checkpoint
     from tuning_db.note import VerifierKey
+    from tuning_db.store import Store
 
-log_option = click.option("--log", default="public", show_default=True, help="Which log.")
+
+def _log_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from tuning_db.checkpoint import log_name
+
+    try:
+        return None if value is None else log_name(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+log_option = click.option("--log", default="public", show_default=True, callback=_log_name, help="Which log.")
 key_file_option = click.option(
     "--key-file",
     type=click.Path(path_type=Path),
@@ -44,7 +55,7 @@ def command() -> None:
 @command.command()
 @click.argument("file", type=click.File("rb"), required=False)
 @db_option
-@click.option("--log", help="Which log of the database; all of them where it is left out.")
+@click.option("--log", callback=_log_name, help="Which log of the database; all of them where it is left out.")
 @click.option("--key", help="Verifier key of the log, NAME+ID+KEY: whose signature is believed.")
 @click.option("--since", type=click.File("rb"), help="Checkpoint that was kept: the log must continue it.")
 @json_option
@@ -90,6 +101,7 @@ def show(log: str, start: int | None, count: int, db: Path, as_json: bool) -> No
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store:
+        _require(store, log)
         size = store.size(log)
         entries = list(store.entries(log, max(0, size - count) if start is None else start, count))
     if as_json:
@@ -122,6 +134,7 @@ def checkpoint(log: str, key_file: Path | None, db: Path, as_json: bool) -> None
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store, store.snapshot():
+        _require(store, log)
         made = Checkpoint(log, store.size(log), store.root(log))
         text = checkpoint_of(store, log, read_key(key_file)) if key_file else str(made)
     if as_json:
@@ -149,6 +162,7 @@ def receipt(seq: int, log: str, key_file: Path, since: int | None, db: Path, as_
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store, store.snapshot():
+        _require(store, log)
         document = receipt_of(store, log, seq, read_key(key_file), since)
     echo_json(document)
 
@@ -172,8 +186,10 @@ def export(file: Path, log: str, key_file: Path, db: Path, as_json: bool) -> Non
     from tuning_db.store import Store
 
     key = read_key(key_file)
-    with Store.open(db, create=False) as store, whole_file(file) as part, part.open("wb") as opened:
-        written = write_log(store, log, key, opened)
+    with Store.open(db, create=False) as store:
+        _require(store, log)
+        with whole_file(file) as part, part.open("wb") as opened:
+            written = write_log(store, log, key, opened)
     if as_json:
         echo_json({"path": str(file), "log": log, "entries": written})
     else:
@@ -238,10 +254,9 @@ def _verify_database(
             raise InputError(f"the checkpoint is of log {older.log}, not {log}")
         log = older.log
     with Store.open(db, create=False) as store:
-        there = store.logs()
-        if log is not None and older is None and log not in there:
-            raise InputError(f"{db} has no log {log!r}; it has {', '.join(there) or 'none'}")
-        found = [audit(store, one, older) for one in ([log] if log else there)]
+        if log and not older:
+            _require(store, log)
+        found = [audit(store, one, older) for one in ([log] if log else store.logs())]
     if as_json:
         listed = [{**vars(one), "root": _base64(one.root) if one.root else None} for one in found]
         echo_json({"path": str(db), "logs": listed})
@@ -255,6 +270,12 @@ def _verify_database(
         if not found:
             click.echo(f"{db} has no log")
     sys.exit(1 if any(one.problems for one in found) else 0)
+
+
+def _require(store: Store, log: str) -> None:
+    """See that a log is there: a mistyped name must not be signed as a log that is empty."""
+    if log not in (there := store.logs()):
+        raise InputError(f"{store.path} has no log {log!r}; it has {', '.join(there) or 'none'}")
 
 
 def _verifier(text: str) -> VerifierKey:

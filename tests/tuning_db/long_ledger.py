@@ -2,8 +2,8 @@
 
     python -m tests.tuning_db.long_ledger [--entries 100000] [--folder FOLDER]
 
-Entries are added in transactions of a thousand; then one at a time, commit and disk synchronisation included. Proofs are
-of entries and sizes drawn at random. Medians and 99th percentiles of whole calls in process.
+Entries are added in transactions of a thousand; then one at a time, commit and disk synchronisation included. Proofs
+are of entries and sizes drawn at random. Medians and 99th percentiles of whole calls in process.
 """
 
 from __future__ import annotations

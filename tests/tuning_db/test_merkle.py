@@ -121,6 +121,24 @@ def naive_climb(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes 
     return below and hashlib.sha256(b"\x01" + path[-1] + below).digest()
 
 
+def naive_grow(m: int, n: int, path: list[bytes], whole: bool, old_root: bytes) -> tuple[bytes, bytes] | None:
+    """The old and the new root that a consistency proof leads to, None where it is too long or too short."""
+    if m == n:
+        known = path if not whole else [old_root, *path]
+        return (known[0], known[0]) if len(known) == 1 else None
+    if not path:
+        return None
+    k = split(range(n))  # type: ignore[arg-type]
+    if m <= k:
+        below = naive_grow(m, k, path[:-1], whole, old_root)
+        return below and (below[0], hashlib.sha256(b"\x01" + below[1] + path[-1]).digest())
+    below = naive_grow(m - k, n - k, path[:-1], False, old_root)
+    if below is None:
+        return None
+    old, new = (hashlib.sha256(b"\x01" + path[-1] + one).digest() for one in below)
+    return old, new
+
+
 def nodes(leaves: Sequence[bytes]) -> Callable[[int, int], bytes]:
     """Hashes of perfect subtrees, each there only once all of its leaves are, as a table of them would be."""
     table: dict[tuple[int, int], bytes] = {}
@@ -180,6 +198,22 @@ def test_every_small_tree_is_that_of_the_definition() -> None:
             proof = consistency_proof(node, old, size)
             assert proof == ([] if old in (0, size) else naive_subproof(old, leaves[:size], True))
             assert verify_consistency(old, size, roots[old], roots[size], proof)
+
+
+def test_what_is_claimed_of_a_proof_must_have_its_shape() -> None:
+    """Every right proof, for every place and size that somebody may claim it is of."""
+    leaves = contents(9)
+    node, roots = nodes(leaves), [naive_root(leaves[:size]) for size in range(10)]
+    pairs = [(small, size) for size in range(1, 10) for small in range(1, size + 1)]
+    for small, size in pairs:
+        leaf, inside = leaf_hash(leaves[small - 1]), inclusion_proof(node, small - 1, size)
+        grown = consistency_proof(node, small, size)
+        for less, more in pairs:
+            climbed = naive_climb(leaf, less - 1, more, inside)
+            assert verify_inclusion(leaf, less - 1, more, inside, roots[size]) == (climbed == roots[size])
+            made = naive_grow(less, more, grown, True, roots[small])
+            right = made == (roots[small], roots[size])
+            assert verify_consistency(less, more, roots[small], roots[size], grown) == right
 
 
 def test_few_hashes_are_read_of_a_large_tree() -> None:

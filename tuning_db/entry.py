@@ -2,7 +2,7 @@
 
 That text is canonical JSON of an object of
 
-    action   what was done: 1 to 200 characters that can be printed, so that none steers a terminal or turns a line
+    action   what was done: 1 to 200 printable ASCII characters, so that none steers a terminal or looks like another
     actor    who did it, the same
     created  seconds since 1970, a number with a decimal point
     log      name of the log
@@ -38,8 +38,8 @@ def _salt(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    if not (text(value).isprintable() and 1 <= len(value) <= MAX_NAME):
-        raise ValueError(f"must be 1 to {MAX_NAME} characters that can be printed")
+    if not re.fullmatch(f"[ -~]{{1,{MAX_NAME}}}", text(value)):
+        raise ValueError(f"must be 1 to {MAX_NAME} printable ASCII characters")
     return str(value)
 
 

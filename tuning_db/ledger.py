@@ -40,7 +40,7 @@ class Ledgers(Connection):
 
         Args:
             log: its name: 1 to 100 ASCII letters, digits, dots, dashes and underscores.
-            actor, action: who did what, each 1 to 200 printable characters.
+            actor, action: who did what, each 1 to 200 printable ASCII characters.
             payload: what it was done to: a JSON object whose keys are text.
             created: seconds since 1970; now where it is left out.
 

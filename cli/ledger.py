@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
 import click
 
+from cli._ledger import (
+    base64_of,
+    moment,
+    read_note_file,
+    require,
+    verifier_key,
+    verify_logs_of,
+    verify_one_file,
+    wrong_input,
+)
 from cli._options import db_option
 from cli._output import echo_json, json_option, table
 from targets.digest import canonical_json
-from targets.errors import HeadstartError, InputError
-
-if TYPE_CHECKING:
-    from tuning_db.checkpoint import Checkpoint
-    from tuning_db.note import VerifierKey
-    from tuning_db.store import Store
+from targets.errors import InputError
 
 
 def _log_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -77,12 +77,12 @@ def verify(
         raise InputError("--log chooses a log of a database; the log of FILE is that of --key")
     if key and not (file or since):
         raise InputError("a database holds no signature to verify with --key; give FILE or --since")
-    verifier = _verifier(key) if key else None
-    kept = _read(since) if since else None
+    verifier = verifier_key(key) if key else None
+    kept = read_note_file(since) if since else None
     if file and verifier:
-        _verify_file(file, verifier, kept, as_json)
+        verify_one_file(file, verifier, kept, as_json)
     else:
-        _verify_database(db, log, verifier, kept, as_json)
+        verify_logs_of(db, log, verifier, kept, as_json)
 
 
 @command.command()
@@ -101,14 +101,14 @@ def show(log: str, start: int | None, count: int, db: Path, as_json: bool) -> No
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store:
-        _require(store, log)
+        require(store, log)
         size = store.size(log)
         entries = list(store.entries(log, max(0, size - count) if start is None else start, count))
     if as_json:
         echo_json({"log": log, "size": size, "entries": [vars(entry) for entry in entries]})
         return
     rows = [
-        (str(entry.seq), _moment(entry.created), entry.actor, entry.action, canonical_json(entry.payload))
+        (str(entry.seq), moment(entry.created), entry.actor, entry.action, canonical_json(entry.payload))
         for entry in entries
     ]
     table(f"{log}, {size:,} entries", ("entry", "UTC", "actor", "action", "payload"), rows, left=5)
@@ -134,11 +134,11 @@ def checkpoint(log: str, key_file: Path | None, db: Path, as_json: bool) -> None
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store, store.snapshot():
-        _require(store, log)
+        require(store, log)
         made = Checkpoint(log, store.size(log), store.root(log))
         text = checkpoint_of(store, log, read_key(key_file)) if key_file else str(made)
     if as_json:
-        echo_json({"log": log, "size": made.size, "root": _base64(made.root), "checkpoint": text})
+        echo_json({"log": log, "size": made.size, "root": base64_of(made.root), "checkpoint": text})
     else:
         click.echo(text, nl=False)
 
@@ -162,7 +162,7 @@ def receipt(seq: int, log: str, key_file: Path, since: int | None, db: Path, as_
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store, store.snapshot():
-        _require(store, log)
+        require(store, log)
         document = receipt_of(store, log, seq, read_key(key_file), since)
     echo_json(document)
 
@@ -187,7 +187,7 @@ def export(file: Path, log: str, key_file: Path, db: Path, as_json: bool) -> Non
 
     key = read_key(key_file)
     with Store.open(db, create=False) as store:
-        _require(store, log)
+        require(store, log)
         with whole_file(file) as part, part.open("wb") as opened:
             written = write_log(store, log, key, opened)
     if as_json:
@@ -212,7 +212,7 @@ def key(file: Path, log: str, name: str | None, as_json: bool) -> None:
     from tuning_db.keyfile import read_key, write_key
     from tuning_db.note import SigningKey
 
-    with _input():
+    with wrong_input():
         if name is not None:
             write_key(file, SigningKey.new(name))
         verifier = key_of_log(read_key(file), log).verifier
@@ -220,103 +220,3 @@ def key(file: Path, log: str, name: str | None, as_json: bool) -> None:
         echo_json({"log": log, "key": str(verifier)})
     else:
         click.echo(str(verifier))
-
-
-def _verify_file(file: IO[bytes], verifier: VerifierKey, kept: bytes | None, as_json: bool) -> None:
-    from tuning_db.receipt import verify_file
-
-    name = click.format_filename(file.name)
-    with _verdict(name):
-        entry, signed = verify_file(file, verifier, kept)
-    since = " and continues the older checkpoint" if kept else ""
-    if as_json:
-        proved = {"entry": vars(entry)} if entry else {}
-        echo_json({"path": name, "kind": "receipt" if entry else "log", **_facts(signed), **proved})
-    elif entry:
-        done = f"entry {entry.seq} of {entry.log} ({entry.actor} {entry.action} at {_moment(entry.created)} UTC)"
-        click.echo(f"{name}: {done} is in the log of size {signed.size:,} that {signed.origin} signed{since}")
-    else:
-        click.echo(f"{name}: whole, the log of size {signed.size:,} that {signed.origin} signed{since}")
-
-
-def _verify_database(
-    db: Path, log: str | None, verifier: VerifierKey | None, kept: bytes | None, as_json: bool
-) -> None:
-    from tuning_db.audit import audit
-    from tuning_db.checkpoint import verify_checkpoint
-    from tuning_db.store import Store
-
-    older = None
-    if verifier and kept is not None:
-        with _verdict("checkpoint"):
-            older = verify_checkpoint(kept, verifier)
-        if log not in (None, older.log):
-            raise InputError(f"the checkpoint is of log {older.log}, not {log}")
-        log = older.log
-    with Store.open(db, create=False) as store:
-        if log and not older:
-            _require(store, log)
-        found = [audit(store, one, older) for one in ([log] if log else store.logs())]
-    if as_json:
-        listed = [{**vars(one), "root": _base64(one.root) if one.root else None} for one in found]
-        echo_json({"path": str(db), "logs": listed})
-    else:
-        since = ", continues the older checkpoint" if older else ""
-        for one in found:
-            for problem in one.problems:
-                click.echo(f"{one.log}: {problem}")
-            if one.root:
-                click.echo(f"{one.log}: whole, size {one.size:,}, root {_base64(one.root)}{since}")
-        if not found:
-            click.echo(f"{db} has no log")
-    sys.exit(1 if any(one.problems for one in found) else 0)
-
-
-def _require(store: Store, log: str) -> None:
-    """See that a log is there: a mistyped name must not be signed as a log that is empty."""
-    if log not in (there := store.logs()):
-        raise InputError(f"{store.path} has no log {log!r}; it has {', '.join(there) or 'none'}")
-
-
-def _verifier(text: str) -> VerifierKey:
-    from tuning_db.note import VerifierKey
-
-    with _input():
-        return VerifierKey.loads(text)
-
-
-def _read(file: IO[bytes]) -> bytes:
-    """A checkpoint that is to be verified: no more of a file than a note may have."""
-    from tuning_db.note import MAX_NOTE
-
-    return file.read(MAX_NOTE + 1)
-
-
-@contextmanager
-def _input() -> Iterator[None]:
-    """What is wrong in the block is the caller's input."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-@contextmanager
-def _verdict(name: str) -> Iterator[None]:
-    """What is wrong in the block is why a file does not verify."""
-    try:
-        yield
-    except ValueError as error:
-        raise HeadstartError(f"{name} does not verify: {error}") from None
-
-
-def _facts(signed: Checkpoint) -> dict[str, Any]:
-    return {"origin": signed.origin, "size": signed.size, "root": _base64(signed.root)}
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
-def _moment(value: float) -> str:
-    return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S}"

@@ -11,7 +11,8 @@ import pytest
 
 from cli.main import main
 from tests.cli.test_db import Said
-from tests.tuning_db.test_ledger import fill, harm
+from tests.tuning_db.test_audit import harm
+from tests.tuning_db.test_ledger import fill
 from tuning_db.store import Store
 
 Run = Callable[..., Said]

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tuning_db.test_ledger import fill, harm
+from tests.tuning_db.test_audit import harm
+from tests.tuning_db.test_ledger import fill
 from tuning_db.checkpoint import Checkpoint, key_of_log, sign_checkpoint, verify_checkpoint
 from tuning_db.entry import Entry
 from tuning_db.note import SigningKey, VerifierKey, sign_note

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sqlite_utils
 
 from targets.errors import HeadstartError
+from tuning_db.audit import problems
 from tuning_db.migrations import migrations
 from tuning_db.records import Status
 from tuning_db.rows import decoded, key_of, stored
@@ -29,7 +30,7 @@ def check(store: Store) -> list[Finding]:
     findings: list[Finding] = []
     try:
         with store.snapshot():
-            for part in (_file, _schema, _ids, _trials, _champions):
+            for part in (_file, _schema, _ids, _trials, _champions, _ledgers):
                 findings.extend(part(store))
     except (HeadstartError, sqlite3.DatabaseError) as error:
         # Too damaged to read on.
@@ -97,3 +98,9 @@ def _champions(store: Store) -> Iterator[Finding]:
     ):
         what = "not a trial of its key" if row["id"] is None else f"a trial with status {row['status']}"
         yield Finding(f"champion of {row['workload']}", f"{row['trial']} is {what}")
+
+
+def _ledgers(store: Store) -> Iterator[Finding]:
+    for log in [row["log"] for row in store.rows("SELECT log FROM ledger ORDER BY log")]:
+        for problem in problems(store, log):
+            yield Finding(f"ledger {log}", problem)

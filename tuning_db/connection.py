@@ -196,6 +196,10 @@ def explained(path: Path) -> Iterator[None]:
             raise InputError(f"cannot write {path}: check the permissions of the file and of its folder") from error
         if "not a database" in text or "malformed" in text:
             raise InputError(f"{path} is damaged ({text}); restore a copy made by `headstart db backup`") from error
+        if "decode to UTF-8" in text:
+            raise InputError(
+                f"{path} is damaged (a text in it is not UTF-8); restore a copy made by `headstart db backup`"
+            ) from error
         if "I/O" in text:
             raise HeadstartError(f"cannot read or write {path}: {text}; check the disk it is on") from error
         raise

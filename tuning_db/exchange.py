@@ -1,8 +1,8 @@
 """Merging databases: all that is worth sharing as JSON lines, out and in again.
 
 The first line is ``{"format": 1, "kind": "headstart"}``; then one record a line; the last line counts them, so that a
-file cut short is known. Cost models and jobs stay at home: the first are trained again, the second mean nothing
-elsewhere.
+file cut short is known. Cost models, jobs and ledgers stay at home: the first are trained again, the second mean
+nothing elsewhere, and a ledger is proved by its own export (``receipt.write_log``).
 """
 
 from __future__ import annotations

@@ -124,6 +124,41 @@ FIRST = (
     )""",
 )
 
+LEDGER = (
+    """CREATE TABLE ledger (
+        log TEXT PRIMARY KEY,
+        size INTEGER NOT NULL          -- entries; says so when the last ones are missing
+    ) WITHOUT ROWID""",
+    # No rowid: nothing here counts across logs.
+    """CREATE TABLE ledger_entry (
+        log TEXT NOT NULL REFERENCES ledger (log),
+        seq INTEGER NOT NULL,          -- from 0, within its log
+        hashes BLOB NOT NULL,          -- of its leaf, then of each perfect subtree that ends with it; 32 bytes each
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        payload TEXT NOT NULL,         -- JSON
+        created REAL NOT NULL,         -- seconds since 1970
+        salt TEXT NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) WITHOUT ROWID""",
+    # The way of REPLACE to change a row is to add one.
+    """CREATE TRIGGER ledger_begins_once BEFORE INSERT ON ledger
+        WHEN NEW.size <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger
+        WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size + 1
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_comes_last BEFORE INSERT ON ledger_entry
+        WHEN NEW.seq IS NOT (SELECT size FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_is_never_changed BEFORE UPDATE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_is_never_deleted BEFORE DELETE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+)
+
 RACE = (
     """CREATE TABLE account (
         id TEXT PRIMARY KEY,           -- random
@@ -172,7 +207,7 @@ RACE = (
         opens REAL NOT NULL,
         PRIMARY KEY (release, account, target)
     ) WITHOUT ROWID""",
-    """CREATE TABLE entry (
+    """CREATE TABLE claim (
         trial TEXT PRIMARY KEY REFERENCES trial (id),
         release TEXT NOT NULL REFERENCES release (id),
         vendor TEXT NOT NULL REFERENCES account (id),
@@ -186,20 +221,20 @@ RACE = (
         state TEXT NOT NULL,
         reason TEXT NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX entry_of_key ON entry (release, workload, target, toolchain, policy, received)",
-    "CREATE INDEX entry_to_judge ON entry (target, state, received)",
-    """CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry
-        BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END""",
+    "CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy, received)",
+    "CREATE INDEX claim_to_judge ON claim (target, state, received)",
+    """CREATE TRIGGER claim_is_never_deleted BEFORE DELETE ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END""",
     """CREATE TABLE verdict (
         id TEXT PRIMARY KEY,
-        trial TEXT NOT NULL REFERENCES entry (trial),
+        trial TEXT NOT NULL REFERENCES claim (trial),
         judge TEXT NOT NULL REFERENCES account (id),
         outcome TEXT NOT NULL,
         reason TEXT NOT NULL,
         evidence TEXT NOT NULL,        -- JSON
         created REAL NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX verdict_of_entry ON verdict (trial, created)",
+    "CREATE INDEX verdict_of_claim ON verdict (trial, created)",
     *(
         f"""CREATE TRIGGER verdict_is_never_{done} BEFORE {event} ON verdict
         BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END"""
@@ -212,7 +247,7 @@ RACE = (
         policy TEXT NOT NULL,
         release TEXT NOT NULL REFERENCES release (id),
         vendor TEXT NOT NULL,          -- empty for the best of all vendors
-        trial TEXT NOT NULL REFERENCES entry (trial),
+        trial TEXT NOT NULL REFERENCES claim (trial),
         PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
     ) WITHOUT ROWID""",
 )
@@ -226,8 +261,15 @@ def m001_first(db: sqlite_utils.Database) -> None:
 
 
 @migrations()
+def m002_ledger(db: sqlite_utils.Database) -> None:
+    """Logs that are only ever added to, with the hashes of their Merkle trees."""
+    for statement in LEDGER:
+        db.conn.execute(statement)
+
+
+@migrations()
 def m003_race(db: sqlite_utils.Database) -> None:
-    """Accounts, releases with windows, entries and what is said of them."""
+    """Accounts, releases with windows, claims and what is said of them."""
     for statement in RACE:
         db.conn.execute(statement)
 

@@ -24,8 +24,8 @@ class Rules:
     Attributes:
         sealed: whether rivals see nothing of each other before the launch; else they see ranks and times, but no
             schedules.
-        withdraw_s: seconds after an entry was received in which its vendor may withdraw it.
-        object_s: seconds after the launch in which referees may still refuse an entry.
+        withdraw_s: seconds after a claim was received in which its vendor may withdraw it.
+        object_s: seconds after the launch in which referees may still refuse a claim.
     """
 
     sealed: bool = True

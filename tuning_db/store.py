@@ -11,9 +11,10 @@ from targets.digest import canonical_json
 from targets.errors import InputError
 from tuning_db.accounts import Accounts
 from tuning_db.champions import Champions
+from tuning_db.claims import Claims
 from tuning_db.cost_models import CostModels
-from tuning_db.entries import Entries
 from tuning_db.jobs import Jobs
+from tuning_db.ledger import Ledgers
 from tuning_db.models import Models
 from tuning_db.records import Key, Policy, Toolchain, Trial
 from tuning_db.releases import Releases
@@ -24,7 +25,7 @@ from tuning_db.trials import COLUMNS, from_row, to_row
 PAGE = 1000
 
 
-class Store(Champions, Models, Jobs, CostModels, Accounts, Releases, Entries):
+class Store(Champions, Models, Jobs, CostModels, Ledgers, Accounts, Releases, Claims):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.

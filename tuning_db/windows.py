@@ -48,14 +48,14 @@ def open_target(release: str, target: str) -> str:
     )
 
 
-def visible_entry(entry: str, release: str) -> str:
-    """SQL that is true where an entry of a release may be seen with all that is in it.
+def visible_claim(claim: str, release: str) -> str:
+    """SQL that is true where a claim of a release may be seen with all that is in it.
 
-    Before the launch an entry is its vendor's and the referees' only, whatever the rules of the release say: these may
+    Before the launch a claim is its vendor's and the referees' only, whatever the rules of the release say: these may
     let rivals see ranks and times, but not schedules.
     """
     return (
-        f"({release}.launch <= :now OR {entry}.vendor = :account OR EXISTS (SELECT 1 FROM opening o"
+        f"({release}.launch <= :now OR {claim}.vendor = :account OR EXISTS (SELECT 1 FROM opening o"
         f" JOIN account a ON a.id = o.account WHERE o.release = {release}.id AND o.account = :account"
-        f" AND o.opens <= :now AND a.role = 'referee' AND o.target IN ('', {entry}.target)))"
+        f" AND o.opens <= :now AND a.role = 'referee' AND o.target IN ('', {claim}.target)))"
     )

@@ -1,7 +1,7 @@
-"""Entries of a race: trials that vendors submitted, how far each is trusted, and who leads.
+"""Claims of a race: trials that vendors submitted, how far each is trusted, and who leads.
 
-An entry is never changed or removed. What referees and vendors say of it later are verdicts, which are only added; tier
-and state of an entry are what its verdicts come to, and leaders follow in the same transaction.
+A claim is never changed or removed. What referees and vendors say of it later are verdicts, which are only added; tier
+and state of a claim are what its verdicts come to, and leaders follow in the same transaction.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tuning_db.accounts import Account
 from tuning_db.connection import Connection
 from tuning_db.records import Key, Trial, new_id
 from tuning_db.trials import COLUMNS, from_row, to_row
-from tuning_db.windows import Viewer, open_target, visible_entry
+from tuning_db.windows import Viewer, open_target, visible_claim
 
 FIELDS = ", ".join(f"t.{column}" for column in COLUMNS)
 OF_KEY = "workload = :workload AND {0}.target = :target AND {0}.toolchain = :toolchain AND {0}.policy = :policy"
 
 
 class Tier(str, Enum):
-    """How far an entry is trusted."""
+    """How far a claim is trusted."""
 
     CLAIMED = "claimed"
     REPLAYED = "replayed"
@@ -39,7 +39,7 @@ class Tier(str, Enum):
 
 
 class Outcome(str, Enum):
-    """What a verdict says: one of the tiers above a claim, that the entry is refused, or that it is taken back."""
+    """What a verdict says: one of the tiers above a claim, that the claim is refused, or that it is taken back."""
 
     REPLAYED = "replayed"
     REPRODUCED = "reproduced"
@@ -48,7 +48,7 @@ class Outcome(str, Enum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Claim:
     """A submitted trial.
 
     Attributes:
@@ -73,10 +73,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What somebody says of an entry.
+    """What somebody says of a claim.
 
     Attributes:
-        trial: id of the entry's trial.
+        trial: id of the claim's trial.
         judge: id of a referee's account, or of the vendor's who withdraws it.
         outcome: what it says.
         reason: a sentence that the vendor can read, where the outcome is bad.
@@ -102,18 +102,18 @@ def beats(challenger: Trial, champion: Trial) -> bool:
     return (challenger.median or float("inf")) + noise < (champion.median or float("inf"))
 
 
-def leader(entries: Sequence[Entry]) -> Entry | None:
-    """Who leads among entries for one key, in the order in which they were received.
+def leader(claims: Sequence[Claim]) -> Claim | None:
+    """Who leads among claims for one key, in the order in which they were received.
 
-    A leader falls only to an entry of a higher tier, or to one of its own that wins by more than the noise.
+    A leader falls only to a claim of a higher tier, or to one of its own that wins by more than the noise.
     """
-    found: Entry | None = None
-    for entry in entries:
-        if entry.state != "standing":
+    found: Claim | None = None
+    for claim in claims:
+        if claim.state != "standing":
             continue
-        ahead = found is None or entry.tier.rank > found.tier.rank
-        if found is None or ahead or (entry.tier is found.tier and beats(entry.trial, found.trial)):
-            found = entry
+        ahead = found is None or claim.tier.rank > found.tier.rank
+        if found is None or ahead or (claim.tier is found.tier and beats(claim.trial, found.trial)):
+            found = claim
     return found
 
 
@@ -121,7 +121,7 @@ def judged(verdicts: Sequence[Verdict]) -> tuple[Tier, str, str]:
     """Tier, state and reason that verdicts, oldest first, come to.
 
     Each judge's last word counts. Withdrawn stays withdrawn. Where one referee refuses what another reproduced, the
-    entry does not stand: a leader that might be wrong is worse than a slower one.
+    claim does not stand: a leader that might be wrong is worse than a slower one.
     """
     last = {verdict.judge: verdict for verdict in verdicts}.values()
     for bad in (Outcome.WITHDRAWN, Outcome.REFUSED):
@@ -131,45 +131,45 @@ def judged(verdicts: Sequence[Verdict]) -> tuple[Tier, str, str]:
     return max(tiers, key=lambda tier: tier.rank, default=Tier.CLAIMED), "standing", ""
 
 
-class Entries(Connection):
-    """The tables ``entry``, ``verdict`` and ``lead``."""
+class Claims(Connection):
+    """The tables ``claim``, ``verdict`` and ``lead``."""
 
-    def add_entry(self, entry: Entry) -> None:
-        """Keep an entry with its trial, and see who leads, in one transaction.
+    def add_claim(self, claim: Claim) -> None:
+        """Keep a claim with its trial, and see who leads, in one transaction.
 
         What its trial names (workload, target, toolchain, policy, schedule) must have been added before.
 
         Raises:
             ValueError: the trial names what is not there, or is there already.
         """
-        key, marks = entry.trial.key, ", ".join("?" * len(COLUMNS))
+        key, marks = claim.trial.key, ", ".join("?" * len(COLUMNS))
         try:
             with self.transaction():
-                self.execute(f"INSERT INTO trial ({', '.join(COLUMNS)}) VALUES ({marks})", to_row(entry.trial))
+                self.execute(f"INSERT INTO trial ({', '.join(COLUMNS)}) VALUES ({marks})", to_row(claim.trial))
                 self.execute(
-                    "INSERT INTO entry (trial, release, vendor, batch, workload, target, toolchain, policy, received,"
+                    "INSERT INTO claim (trial, release, vendor, batch, workload, target, toolchain, policy, received,"
                     " tier, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        *(entry.trial.id, entry.release, entry.vendor, entry.batch),
-                        *(key.workload, key.target, key.toolchain, key.policy, entry.received),
-                        *(entry.tier.value, entry.state, entry.reason),
+                        *(claim.trial.id, claim.release, claim.vendor, claim.batch),
+                        *(key.workload, key.target, key.toolchain, key.policy, claim.received),
+                        *(claim.tier.value, claim.state, claim.reason),
                     ),
                 )
-                self._lead(entry.release, key, entry.vendor)
+                self._lead(claim.release, key, claim.vendor)
         except sqlite3.IntegrityError as error:
-            raise ValueError(f"trial {entry.trial.id}: {error}") from error
+            raise ValueError(f"trial {claim.trial.id}: {error}") from error
 
-    def add_verdict(self, verdict: Verdict) -> Entry:
+    def add_verdict(self, verdict: Verdict) -> Claim:
         """Keep a verdict and draw its consequences, in one transaction.
 
         Returns:
-            The entry as it is then.
+            The claim as it is then.
 
         Raises:
-            InputError: no such entry.
+            InputError: no such claim.
         """
         with self.transaction():
-            entry = self._entry(verdict.trial)
+            claim = self._claim(verdict.trial)
             self.execute(
                 "INSERT INTO verdict (id, trial, judge, outcome, reason, evidence, created)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -180,51 +180,51 @@ class Entries(Connection):
             )
             tier, state, reason = judged(self.verdicts(verdict.trial))
             self.execute(
-                "UPDATE entry SET tier = ?, state = ?, reason = ? WHERE trial = ?",
+                "UPDATE claim SET tier = ?, state = ?, reason = ? WHERE trial = ?",
                 (tier.value, state, reason, verdict.trial),
             )
-            self._lead(entry.release, entry.trial.key, entry.vendor)
-        return self._entry(verdict.trial)
+            self._lead(claim.release, claim.trial.key, claim.vendor)
+        return self._claim(verdict.trial)
 
     def verdicts(self, trial: str) -> list[Verdict]:
-        """What was said of an entry, oldest first."""
+        """What was said of a claim, oldest first."""
         rows = self.rows("SELECT * FROM verdict WHERE trial = ? ORDER BY created, id", (trial,))
         return [
             Verdict(**{**row, "outcome": Outcome(row["outcome"]), "evidence": json.loads(row["evidence"])})
             for row in rows
         ]
 
-    def entry(self, viewer: Viewer, trial: str) -> Entry | None:
-        """An entry that the viewer may see; None where there is none, or none that they could know of."""
-        found = self._entries(f"e.trial = :trial AND {visible_entry('e', 'r')}", {**viewer.values, "trial": trial})
+    def claim(self, viewer: Viewer, trial: str) -> Claim | None:
+        """A claim that the viewer may see; None where there is none, or none that they could know of."""
+        found = self._claims(f"e.trial = :trial AND {visible_claim('e', 'r')}", {**viewer.values, "trial": trial})
         return found[0] if found else None
 
-    def best(self, viewer: Viewer, key: Key) -> Entry | None:
-        """The entry to use for a key, of all that the viewer may see; one indexed read of leaders."""
-        leads = self._entries(
+    def best(self, viewer: Viewer, key: Key) -> Claim | None:
+        """The claim to use for a key, of all that the viewer may see; one indexed read of leaders."""
+        leads = self._claims(
             f"l.workload = :workload AND l.target = :target AND l.toolchain = :toolchain AND l.policy = :policy"
-            f" AND {open_target('r', 'l.target')} AND {visible_entry('e', 'r')}",
+            f" AND {open_target('r', 'l.target')} AND {visible_claim('e', 'r')}",
             {**viewer.values, **vars(key)},
-            "lead l JOIN entry e ON e.trial = l.trial",
+            "lead l JOIN claim e ON e.trial = l.trial",
         )
         return leader(leads)
 
-    def pending(self, viewer: Viewer, target: str, limit: int) -> list[Entry]:
+    def pending(self, viewer: Viewer, target: str, limit: int) -> list[Claim]:
         """What a referee with a chip has not judged yet, oldest first, of releases that are open to it."""
-        return self._entries(
-            f"e.target = :target AND e.state = 'standing' AND {visible_entry('e', 'r')} AND NOT EXISTS"
+        return self._claims(
+            f"e.target = :target AND e.state = 'standing' AND {visible_claim('e', 'r')} AND NOT EXISTS"
             " (SELECT 1 FROM verdict v WHERE v.trial = e.trial AND v.judge = :account)"
             " ORDER BY e.received, e.trial LIMIT :limit",
             {**viewer.values, "target": target, "limit": limit},
         )
 
-    def _entry(self, trial: str) -> Entry:
-        found = self._entries("e.trial = :trial", {"trial": trial})
+    def _claim(self, trial: str) -> Claim:
+        found = self._claims("e.trial = :trial", {"trial": trial})
         if not found:
-            raise InputError(f"no entry {trial}")
+            raise InputError(f"no claim {trial}")
         return found[0]
 
-    def _entries(self, where: str, values: Mapping[str, Any], source: str = "entry e") -> list[Entry]:
+    def _claims(self, where: str, values: Mapping[str, Any], source: str = "claim e") -> list[Claim]:
         rows = self.rows(
             f"SELECT {FIELDS}, e.release AS e_release, e.vendor AS e_vendor, e.batch AS e_batch,"
             " e.received AS e_received, e.tier AS e_tier, e.state AS e_state, e.reason AS e_reason"
@@ -237,9 +237,9 @@ class Entries(Connection):
         """Work out anew who leads for a key: the vendor's own best, and the best of all."""
         of_key = {"release": release, **vars(key)}
         where = "e.release = :release AND e." + OF_KEY.format("e")
-        all_ = self._entries(f"{where} AND e.state = 'standing' ORDER BY e.received, e.trial", of_key)
-        for whose, entries in ((vendor, [e for e in all_ if e.vendor == vendor]), ("", all_)):
-            first = leader(entries)
+        all_ = self._claims(f"{where} AND e.state = 'standing' ORDER BY e.received, e.trial", of_key)
+        for whose, claims in ((vendor, [e for e in all_ if e.vendor == vendor]), ("", all_)):
+            first = leader(claims)
             values = (release, key.workload, key.target, key.toolchain, key.policy, whose)
             if first is None:
                 self.execute(
@@ -256,15 +256,15 @@ class Entries(Connection):
             )
 
 
-def withdraw(entry: Entry, account: Account, reason: str, now: float) -> Verdict:
-    """The verdict with which a vendor takes an entry back."""
-    return Verdict(entry.trial.id, account.id, Outcome.WITHDRAWN, reason, {}, now)
+def withdraw(claim: Claim, account: Account, reason: str, now: float) -> Verdict:
+    """The verdict with which a vendor takes a claim back."""
+    return Verdict(claim.trial.id, account.id, Outcome.WITHDRAWN, reason, {}, now)
 
 
-def _of_row(row: Mapping[str, Any]) -> Entry:
+def _of_row(row: Mapping[str, Any]) -> Claim:
     own = {name[2:]: value for name, value in row.items() if name.startswith("e_")}
     trial = from_row({name: value for name, value in row.items() if not name.startswith("e_")})
-    return Entry(
+    return Claim(
         trial,
         own["release"],
         own["vendor"],

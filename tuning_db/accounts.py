@@ -83,7 +83,10 @@ class Accounts(Connection):
         Raises:
             InputError: there is none.
         """
-        rows = self.rows("SELECT id, name, role FROM account WHERE name = ? OR id = ?", (name, name))
+        # An id first: nobody is found by a name that looks like the id of somebody else.
+        rows = self.rows(
+            "SELECT id, name, role FROM account WHERE name = ? OR id = ? ORDER BY id <> ?", (name, name, name)
+        )
         if not rows:
             raise InputError(f"no account {name!r}")
         return Account(**rows[0])
@@ -113,10 +116,12 @@ class Accounts(Connection):
             Its id, which may be shown, and the token, which is not kept anywhere.
 
         Raises:
-            InputError: a scope that the role does not have, or no lifetime.
+            InputError: no scope or one that the role does not have, no lifetime, or the account is closed.
         """
         allowed = SCOPES[account.role]
-        wanted = tuple(scopes) if scopes is not None else allowed
+        wanted = tuple(dict.fromkeys(scopes)) if scopes is not None else allowed
+        if not wanted:
+            raise InputError("a token has at least one scope")
         if beyond := sorted(set(wanted) - set(allowed)):
             raise InputError(f"a {account.role} cannot have {', '.join(beyond)}; it can have {', '.join(allowed)}")
         if not 0 < lifetime_s < 10 * 365 * 86400:
@@ -124,6 +129,7 @@ class Accounts(Connection):
         id, secret = new_id("k"), secrets.token_urlsafe(32)
         token = f"{PREFIX}{id}_{secret}"
         with self.transaction():
+            self._require_open(account, now)
             self.execute(
                 "INSERT INTO token (id, account, hash, scopes, created, expires) VALUES (?, ?, ?, ?, ?, ?)",
                 (id, account.id, _hash(token), " ".join(wanted), now, now + lifetime_s),
@@ -135,15 +141,19 @@ class Accounts(Connection):
 
         Unknown and wrong tokens take as long as right ones: one indexed read and one comparison of hashes.
         """
+        if not token.isascii():
+            return None
         id = token[len(PREFIX) :].partition("_")[0] if token.startswith(PREFIX) else ""
         rows = self.rows(
             "SELECT t.hash, t.scopes, t.expires, t.revoked, a.id, a.name, a.role, a.closed"
             " FROM token t JOIN account a ON a.id = t.account WHERE t.id = ?",
             (id,),
         )
-        row = rows[0] if rows else {"hash": "", "expires": 0.0, "revoked": None, "closed": None}
-        right = hmac.compare_digest(_hash(token), row["hash"] or _hash(""))
-        if not rows or not right or row["expires"] <= now or _past(row["revoked"], now) or _past(row["closed"], now):
+        hash = rows[0]["hash"] if rows else "0" * 64
+        if not hmac.compare_digest(_hash(token), hash):
+            return None
+        row = rows[0]
+        if row["expires"] <= now or _past(row["revoked"], now) or _past(row["closed"], now):
             return None
         return Account(row["id"], row["name"], row["role"], tuple(row["scopes"].split()))
 
@@ -165,12 +175,19 @@ class Accounts(Connection):
         )
 
     def add_key(self, account: Account, id: str, public: str, now: float) -> None:
-        """Register a public key that an account signs with; twice is once.
+        """Register a public key that an account signs with; twice is once, and a revoked key stays revoked.
+
+        Args:
+            account: whose.
+            id: hash of the key, computed by the caller.
+            public: the key in its published form.
+            now: seconds since 1970.
 
         Raises:
-            InputError: the key is somebody else's.
+            InputError: the key is somebody else's, or the account is closed.
         """
         with self.transaction():
+            self._require_open(account, now)
             owner = self.value("SELECT account FROM signing_key WHERE id = ?", (id,))
             if owner is not None and owner != account.id:
                 raise InputError(f"key {id} is registered already, and not for {account.name}")
@@ -178,7 +195,7 @@ class Accounts(Connection):
             self.execute(f"{insert} ON CONFLICT (id) DO NOTHING", (id, account.id, public, now))
 
     def revoke_key(self, account: Account, id: str, since: float) -> None:
-        """Say that what a key signed from a date on is not to be believed.
+        """Say that what a key signed from a date on is not to be believed; a second date counts where it is earlier.
 
         Raises:
             InputError: the account has no such key.
@@ -197,9 +214,13 @@ class Accounts(Connection):
         )
 
     def good_keys(self, account: Account, ids: Iterable[str], now: float) -> list[str]:
-        """Public keys among ``ids`` that the account may sign with at ``now``."""
+        """Public keys among ``ids`` that are the account's and not revoked at ``now``, when a signature arrived."""
         found = {row["id"]: row for row in self.keys(account)}
         return [found[id]["public"] for id in ids if id in found and not _past(found[id]["revoked"], now)]
+
+    def _require_open(self, account: Account, now: float) -> None:
+        if _past(self.value("SELECT closed FROM account WHERE id = ?", (account.id,)), now):
+            raise InputError(f"the account {account.name} is closed")
 
 
 def _hash(token: str) -> str:

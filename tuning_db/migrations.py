@@ -188,11 +188,13 @@ RACE = (
         name TEXT NOT NULL,
         publisher TEXT NOT NULL,       -- id of an account; empty for public
         launch REAL NOT NULL,          -- seconds since 1970
-        rules TEXT NOT NULL,           -- JSON
+        sealed INTEGER NOT NULL,       -- whether rivals see nothing of each other before the launch
+        withdraw_s REAL,               -- seconds from receipt; NULL for no deadline
+        object_s REAL,                 -- seconds from launch; NULL for no deadline
         created REAL NOT NULL,
         UNIQUE (publisher, name)
     ) WITHOUT ROWID""",
-    "INSERT INTO release VALUES ('public', 'public', '', 0, '{}', 0)",
+    "INSERT INTO release VALUES ('public', 'public', '', 0, 0, NULL, NULL, 0)",
     """CREATE TABLE release_model (
         release TEXT NOT NULL REFERENCES release (id),
         model TEXT NOT NULL REFERENCES model (id),
@@ -200,6 +202,10 @@ RACE = (
     ) WITHOUT ROWID""",
     "CREATE INDEX release_of_model ON release_model (model)",
     "CREATE INDEX model_of_workload ON model_op (workload)",
+    # Workloads of no model that were known before a release had them: it must not hide what people have seen.
+    """CREATE TABLE public_workload (
+        workload TEXT PRIMARY KEY REFERENCES workload (id)
+    ) WITHOUT ROWID""",
     """CREATE TABLE opening (
         release TEXT NOT NULL REFERENCES release (id),
         account TEXT NOT NULL REFERENCES account (id),
@@ -221,20 +227,31 @@ RACE = (
         state TEXT NOT NULL,
         reason TEXT NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy, received)",
+    "CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy)",
     "CREATE INDEX claim_to_judge ON claim (target, state, received)",
+    """CREATE TRIGGER claim_is_of_its_trial BEFORE INSERT ON claim
+        WHEN NOT EXISTS (
+            SELECT 1 FROM trial WHERE id = NEW.trial AND workload = NEW.workload
+            AND target = NEW.target AND toolchain = NEW.toolchain AND policy = NEW.policy
+        )
+        BEGIN SELECT RAISE(ABORT, 'a claim has the key of its trial'); END""",
+    """CREATE TRIGGER claim_is_never_changed
+        BEFORE UPDATE OF trial, release, vendor, batch, workload, target, toolchain, policy, received ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END""",
     """CREATE TRIGGER claim_is_never_deleted BEFORE DELETE ON claim
         BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END""",
+    # seq is the order of arrival here, which decides whose word is the last; it is never shown.
     """CREATE TABLE verdict (
-        id TEXT PRIMARY KEY,
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
         trial TEXT NOT NULL REFERENCES claim (trial),
         judge TEXT NOT NULL REFERENCES account (id),
         outcome TEXT NOT NULL,
+        created REAL NOT NULL,
         reason TEXT NOT NULL,
-        evidence TEXT NOT NULL,        -- JSON
-        created REAL NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX verdict_of_claim ON verdict (trial, created)",
+        evidence TEXT NOT NULL         -- JSON
+    )""",
+    "CREATE INDEX verdict_of_claim ON verdict (trial, judge)",
     *(
         f"""CREATE TRIGGER verdict_is_never_{done} BEFORE {event} ON verdict
         BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END"""
@@ -250,6 +267,17 @@ RACE = (
         trial TEXT NOT NULL REFERENCES claim (trial),
         PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
     ) WITHOUT ROWID""",
+    *(
+        f"""CREATE TRIGGER lead_{event.lower()}_is_right BEFORE {event} ON lead
+        WHEN NOT EXISTS (
+            SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
+            AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
+            AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
+            AND c.state = 'standing' AND t.status = 'ok'
+        )
+        BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END"""
+        for event in ("INSERT", "UPDATE")
+    ),
 )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from targets.digest import canonical_json
 from targets.errors import InputError
 from tuning_db.accounts import Account, check_name
-from tuning_db.connection import Connection
-from tuning_db.windows import PUBLIC, Viewer, open_release
+from tuning_db.models import Models
+from tuning_db.rules import listed_ops, model_id
+from tuning_db.windows import PUBLIC, Viewer, open_release, public_model
 
 DAY = 86400.0
 
@@ -24,13 +24,14 @@ class Rules:
     Attributes:
         sealed: whether rivals see nothing of each other before the launch; else they see ranks and times, but no
             schedules.
-        withdraw_s: seconds after a claim was received in which its vendor may withdraw it.
-        object_s: seconds after the launch in which referees may still refuse a claim.
+        withdraw_s: seconds after a claim was received in which its vendor may withdraw it; None for ever.
+        object_s: seconds after the launch (of a later claim: after it was received) in which referees may still refuse
+            it; None for ever.
     """
 
     sealed: bool = True
-    withdraw_s: float = 7 * DAY
-    object_s: float = 14 * DAY
+    withdraw_s: float | None = 7 * DAY
+    object_s: float | None = 14 * DAY
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Release:
 
     Attributes:
         id: random: neither order nor number of releases can be read from it.
-        name: unique among all, visible or not.
+        name: unique among its publisher's.
         publisher: id of the account that made it.
         launch: seconds since 1970 when it opens for everybody.
         rules: of the race.
@@ -54,24 +55,41 @@ class Release:
     created: float
 
 
-class Releases(Connection):
-    """The tables ``release``, ``opening`` and ``release_model``."""
+class Releases(Models):
+    """The tables ``release``, ``release_model``, ``public_workload`` and ``opening``."""
 
     def add_release(
-        self, name: str, publisher: Account, launch: float, rules: Rules, models: Sequence[str], now: float
+        self,
+        name: str,
+        publisher: Account,
+        launch: float,
+        rules: Rules,
+        models: Sequence[Mapping[str, Any]],
+        now: float,
     ) -> Release:
-        """Make a release of models that are in the database.
+        """Make a release of models, and keep those that are new.
+
+        What was public stays so: such a model is refused, and a workload of no model that has a trial is marked. So add
+        workloads that are new in the same transaction, and not the models.
 
         Args:
             name: its publisher's name for it.
-            models: ids.
+            models: each ``name``, ``source``, ``step`` and ``ops``, as ``add_model`` takes them.
 
         Raises:
-            InputError: the publisher has one of that name, the launch is past, or a model is missing.
+            InputError: who makes it is no publisher or has one of that name, the launch is not in the future, a
+                deadline is no time, there is no model, or one is public already.
         """
-        check_name(name)
-        if launch <= now:
+        if check_name(name) == PUBLIC:
+            raise InputError(f"a release cannot be called {PUBLIC!r}")
+        if publisher.role != "publisher":
+            raise InputError(f"{publisher.name} is a {publisher.role}; publishers make releases")
+        if not now < launch < math.inf:
             raise InputError("the launch must be in the future; a model that is public needs no release")
+        if any(not 0 <= after < math.inf for after in (rules.withdraw_s, rules.object_s) if after is not None):
+            raise InputError("a deadline must be some seconds, or none")
+        if not models:
+            raise InputError("a release has at least one model")
         release = Release("r" + secrets.token_hex(12), name, publisher.id, launch, rules, now)
         with self.transaction():
             # Names of others' releases are not to be found out by trying: each publisher has names of its own.
@@ -79,21 +97,46 @@ class Releases(Connection):
             if self.value(taken, (name, publisher.id)):
                 raise InputError(f"there is a release {name!r} already")
             self.execute(
-                "INSERT INTO release (id, name, publisher, launch, rules, created) VALUES (?, ?, ?, ?, ?, ?)",
-                (release.id, name, publisher.id, launch, canonical_json(asdict(rules)), now),
+                "INSERT INTO release (id, name, publisher, launch, sealed, withdraw_s, object_s, created)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (release.id, name, publisher.id, launch, rules.sealed, rules.withdraw_s, rules.object_s, now),
             )
             for model in models:
-                self._publish(release.id, model)
+                self._include(release.id, self._kept(model, now))
         return release
 
     def publish(self, model: str) -> None:
-        """Make a model public."""
-        with self.transaction():
-            self._publish(PUBLIC, model)
+        """Make a model public that is in the database.
 
-    def _publish(self, release: str, model: str) -> None:
-        if not self.value("SELECT 1 FROM model WHERE id = ?", (model,)):
-            raise InputError(f"no model {model}")
+        Raises:
+            InputError: it is not.
+        """
+        with self.transaction():
+            if not self.value("SELECT 1 FROM model WHERE id = ?", (model,)):
+                raise InputError(f"no model {model}")
+            self._include(PUBLIC, model)
+
+    def _kept(self, model: Mapping[str, Any], now: float) -> str:
+        """Add a model, or leave one of another release as it is: nobody can see that it was added again."""
+        parts = {name: model[name] for name in ("name", "source", "step")}
+        id = model_id({**parts, "step": dict(model["step"]), "ops": listed_ops(model["ops"])})
+        public = f"SELECT {public_model('id')} FROM model WHERE id = :id"
+        known = self.value(public, {"id": id, **Viewer(now).values})
+        if known:
+            raise InputError(f"model {model['name']!r} is public: it is in the database and in no release to come")
+        if known is not None:
+            return id
+        for workload in {op["workload"] for op in model["ops"] if op.get("workload")}:
+            # A workload of other models is as public as they are.
+            if not self.value("SELECT 1 FROM model_op WHERE workload = ?", (workload,)):
+                self.execute(
+                    "INSERT INTO public_workload (workload) SELECT ? WHERE EXISTS"
+                    " (SELECT 1 FROM trial WHERE workload = ?) ON CONFLICT (workload) DO NOTHING",
+                    (workload, workload),
+                )
+        return self.add_model(**parts, ops=model["ops"], used=now)
+
+    def _include(self, release: str, model: str) -> None:
         insert = "INSERT INTO release_model (release, model) VALUES (?, ?) ON CONFLICT (release, model) DO NOTHING"
         self.execute(insert, (release, model))
 
@@ -101,15 +144,20 @@ class Releases(Connection):
         """Open a release for an account from a time on; inviting again changes the time.
 
         Args:
+            release: the caller has seen to it that its publisher asks for this.
             opens: seconds since 1970.
             target: fingerprint of the only target it may work on; several invitations open several targets.
 
         Raises:
-            InputError: only vendors and referees are invited.
+            InputError: only vendors and referees are invited, at a time, to targets that are here.
         """
         if account.role not in ("vendor", "referee"):
             raise InputError(f"{account.name} is a {account.role}; vendors and referees are invited")
+        if not 0 <= opens < math.inf:
+            raise InputError("an opening is a time, in seconds since 1970")
         with self.transaction():
+            if target and not self.value("SELECT 1 FROM target WHERE fingerprint = ?", (target,)):
+                raise InputError(f"no target {target}")
             self.execute(
                 "INSERT INTO opening (release, account, target, opens) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (release, account, target) DO UPDATE SET opens = excluded.opens",
@@ -117,29 +165,42 @@ class Releases(Connection):
             )
 
     def release(self, viewer: Viewer, name: str) -> Release | None:
-        """An open release by id or name; None where there is none, or none that the viewer could know of."""
-        found = self.releases(viewer, name)
-        return found[0] if found else None
+        """An open release by id or name; None where there is none, or none that the viewer could know of.
 
-    def releases(self, viewer: Viewer, name: str | None = None) -> list[Release]:
+        Raises:
+            InputError: several that are open to the viewer have the name; by its id each can be told.
+        """
+        found = self._releases(viewer, "AND :name IN (r.id, r.name)", {"name": name})
+        by_id = [release for release in found if release.id == name]
+        if len(found) > 1 and not by_id:
+            # Whoever launches first must not be able to pass for another.
+            ids = ", ".join(release.id for release in found)
+            raise InputError(f"{len(found)} releases are called {name!r}; give one of the ids {ids}")
+        return next(iter(by_id or found), None)
+
+    def releases(self, viewer: Viewer) -> list[Release]:
         """The releases that are open to the viewer, the next launch first."""
-        # Named parameters throughout: the predicate of windows has its own.
-        rows = self.named(
-            "SELECT r.id, r.name, r.publisher, r.launch, r.rules, r.created FROM release r"
-            f" WHERE r.id <> '{PUBLIC}' AND {open_release('r')} AND (:name IS NULL OR :name IN (r.id, r.name))"
-            " ORDER BY r.launch, r.id",
-            {**viewer.values, "name": name},
-        )
-        return [Release(**{**row, "rules": Rules(**json.loads(row["rules"]))}) for row in rows]
+        return self._releases(viewer)
 
-    def openings(self, release: Release) -> list[dict[str, Any]]:
-        """Who is invited when: for the publisher's eyes."""
+    def openings(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
+        """Who is invited when to a release, by its id; nothing for viewers who are not its publisher."""
         return self.rows(
             "SELECT a.name, a.role, o.target, o.opens FROM opening o JOIN account a ON a.id = o.account"
-            " WHERE o.release = ? ORDER BY o.opens, a.name, o.target",
-            (release.id,),
+            " JOIN release r ON r.id = o.release WHERE r.id = :release AND r.publisher = :account"
+            " ORDER BY o.opens, a.name, o.target",
+            {"release": release, "account": viewer.account},
         )
 
-    def named(self, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """All rows of a query with named parameters."""
-        return self.rows(sql, values)  # type: ignore[arg-type]
+    def _releases(self, viewer: Viewer, where: str = "", values: Mapping[str, Any] | None = None) -> list[Release]:
+        rows = self.rows(
+            "SELECT r.id, r.name, r.publisher, r.launch, r.sealed, r.withdraw_s, r.object_s, r.created FROM release r"
+            f" WHERE r.id <> '{PUBLIC}' AND {open_release('r')} {where} ORDER BY r.launch, r.id",
+            {**viewer.values, **(values or {})},
+        )
+        return [
+            Release(
+                **{name: row[name] for name in ("id", "name", "publisher", "launch", "created")},
+                rules=Rules(bool(row["sealed"]), row["withdraw_s"], row["object_s"]),
+            )
+            for row in rows
+        ]

@@ -90,5 +90,8 @@ def populate(store: Store) -> list[Key]:
 
 
 if __name__ == "__main__":
+    from tests.tuning_db import race
+
     with Store.open(sys.argv[1]) as made:
         populate(made)
+        race.populate(made)

@@ -1,4 +1,4 @@
-CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy, received)
+CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy)
 
 CREATE INDEX claim_to_judge ON claim (target, state, received)
 
@@ -12,7 +12,7 @@ CREATE INDEX release_of_model ON release_model (model)
 
 CREATE INDEX trial_workload ON trial (workload, target)
 
-CREATE INDEX verdict_of_claim ON verdict (trial, created)
+CREATE INDEX verdict_of_claim ON verdict (trial, judge)
 
 CREATE TABLE account (
         id TEXT PRIMARY KEY,           -- random
@@ -126,12 +126,18 @@ CREATE TABLE policy (
         clock TEXT NOT NULL
     )
 
+CREATE TABLE public_workload (
+        workload TEXT PRIMARY KEY REFERENCES workload (id)
+    ) WITHOUT ROWID
+
 CREATE TABLE release (
         id TEXT PRIMARY KEY,           -- random; or public
         name TEXT NOT NULL,
         publisher TEXT NOT NULL,       -- id of an account; empty for public
         launch REAL NOT NULL,          -- seconds since 1970
-        rules TEXT NOT NULL,           -- JSON
+        sealed INTEGER NOT NULL,       -- whether rivals see nothing of each other before the launch
+        withdraw_s REAL,               -- seconds from receipt; NULL for no deadline
+        object_s REAL,                 -- seconds from launch; NULL for no deadline
         created REAL NOT NULL,
         UNIQUE (publisher, name)
     ) WITHOUT ROWID
@@ -201,14 +207,15 @@ CREATE TABLE trial (
     )
 
 CREATE TABLE verdict (
-        id TEXT PRIMARY KEY,
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
         trial TEXT NOT NULL REFERENCES claim (trial),
         judge TEXT NOT NULL REFERENCES account (id),
         outcome TEXT NOT NULL,
+        created REAL NOT NULL,
         reason TEXT NOT NULL,
-        evidence TEXT NOT NULL,        -- JSON
-        created REAL NOT NULL
-    ) WITHOUT ROWID
+        evidence TEXT NOT NULL         -- JSON
+    )
 
 CREATE TABLE workload (
         id TEXT PRIMARY KEY,           -- hash of canonical
@@ -234,8 +241,37 @@ CREATE TRIGGER champion_update_is_right BEFORE UPDATE ON champion
         )
         BEGIN SELECT RAISE(ABORT, 'a champion is an ok trial of its own key'); END
 
+CREATE TRIGGER claim_is_never_changed
+        BEFORE UPDATE OF trial, release, vendor, batch, workload, target, toolchain, policy, received ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END
+
 CREATE TRIGGER claim_is_never_deleted BEFORE DELETE ON claim
         BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END
+
+CREATE TRIGGER claim_is_of_its_trial BEFORE INSERT ON claim
+        WHEN NOT EXISTS (
+            SELECT 1 FROM trial WHERE id = NEW.trial AND workload = NEW.workload
+            AND target = NEW.target AND toolchain = NEW.toolchain AND policy = NEW.policy
+        )
+        BEGIN SELECT RAISE(ABORT, 'a claim has the key of its trial'); END
+
+CREATE TRIGGER lead_insert_is_right BEFORE INSERT ON lead
+        WHEN NOT EXISTS (
+            SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
+            AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
+            AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
+            AND c.state = 'standing' AND t.status = 'ok'
+        )
+        BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END
+
+CREATE TRIGGER lead_update_is_right BEFORE UPDATE ON lead
+        WHEN NOT EXISTS (
+            SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
+            AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
+            AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
+            AND c.state = 'standing' AND t.status = 'ok'
+        )
+        BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END
 
 CREATE TRIGGER ledger_begins_once BEFORE INSERT ON ledger
         WHEN NEW.size <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE log = NEW.log)

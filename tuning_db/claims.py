@@ -126,7 +126,8 @@ class Claims(Connection):
         """
         whose = f"CASE WHEN {sees_all('r', 'l.target')} THEN '' ELSE :account END"
         found = self._claims(
-            f"{SAME_KEY.format('l')} AND l.vendor = {whose} AND {open_target('r', 'l.target')}"
+            f"{SAME_KEY.format('l')} AND l.vendor IN ('', :account) AND l.vendor = {whose}"
+            f" AND {open_target('r', 'l.target')}"
             f" AND {visible_claim('c', 'r')} ORDER BY t.seq",
             {**viewer.values, **vars(key)},
             "lead l JOIN claim c ON c.trial = l.trial",

@@ -267,6 +267,7 @@ RACE = (
         trial TEXT NOT NULL REFERENCES claim (trial),
         PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
     ) WITHOUT ROWID""",
+    "CREATE INDEX lead_of_release ON lead (release)",
     *(
         f"""CREATE TRIGGER lead_{event.lower()}_is_right BEFORE {event} ON lead
         WHEN NOT EXISTS (

@@ -4,6 +4,8 @@ CREATE INDEX claim_to_judge ON claim (target, state, received)
 
 CREATE INDEX cost_model_latest ON cost_model (space, kind, created)
 
+CREATE INDEX lead_of_release ON lead (release)
+
 CREATE INDEX model_name ON model (name, used)
 
 CREATE INDEX model_of_workload ON model_op (workload)

@@ -156,7 +156,7 @@ class KnobSpace(Space):
         if (schedule.space, schedule.version) != (self.name, self.version):
             raise InputError(
                 f"schedule {schedule.id} is of {schedule.space} v{schedule.version}, "
-                f"this is {self.name} v{self.version}"
+                f"and this Headstart has {self.name} v{self.version}: tune the workload again"
             )
         config = dict(schedule.config)
         if set(config) != set(self.domain) or any(config[k] not in self.domain[k] for k in config):

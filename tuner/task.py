@@ -150,15 +150,22 @@ def load_task(
 def read_task(
     store: Store, workload: Workload, target: Target, policy: Policy, toolchain: Toolchain, calls: int = 1
 ) -> Task:
-    """Make a task and take up every trial that the database has of it; writes nothing."""
+    """Make a task and take up every trial that the database has of it; writes nothing.
+
+    Left out are schedules of another version of their space: nobody here could build them, so they are no champions,
+    and that they were tried is no reason not to try anything.
+    """
     key = Key(workload.id, target.fingerprint, toolchain.id, policy.id)
     task = Task(workload, target, policy, key, calls)
+    versions = {name: space.version for name, space in spaces_for(workload, target).items()}
     known: dict[str, Schedule] = {}
     for trial in store.trials(key.workload, key.target, key.toolchain, key.policy):
         if trial.schedule not in known:
             known[trial.schedule] = Schedule(*store.schedule(trial.schedule))
-        task.note(known[trial.schedule], trial.status, trial.median, trial.samples, trial.evidence)
+        schedule = known[trial.schedule]
+        if versions.get(schedule.space) == schedule.version:
+            task.note(schedule, trial.status, trial.median, trial.samples, trial.evidence)
     champion = store.champion(key)
-    if champion is not None and champion.median is not None:
+    if champion is not None and champion.schedule in task.seconds:
         task.champion = known[champion.schedule]
     return task

@@ -1,4 +1,4 @@
-"""JSON from strangers: each reader takes a value and gives back what it stands for, or says in words what it must be."""
+"""JSON from strangers: a reader takes a value and gives back what it stands for, or says in words what it must be."""
 
 from __future__ import annotations
 

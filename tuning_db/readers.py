@@ -157,6 +157,38 @@ def record(fields: Mapping[str, Reader], may_have: Mapping[str, Reader] | None =
     return read
 
 
+def table(keys: Reader, values: Reader, most: int) -> Reader:
+    """A JSON object of at most so many entries, each with a name and a value that these readers take."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or len(value) > most:
+            raise ValueError(f"must be an object of at most {most} entries")
+        found = {}
+        for at, (key, each) in enumerate(value.items(), 1):
+            try:
+                found[keys(key)] = values(each)
+            except ValueError as error:
+                raise ValueError(f"entry {at}: {error}") from None
+        return found
+
+    return read
+
+
+def one_of(*readers: Reader) -> Reader:
+    """What the first of several readers takes that takes it."""
+
+    def read(value: Any) -> Any:
+        problems = []
+        for reader in readers:
+            try:
+                return reader(value)
+            except ValueError as error:
+                problems.append(str(error))
+        raise ValueError(", or ".join(problems))
+
+    return read
+
+
 def parse(line: bytes, depth: int | None = None) -> dict[str, Any]:
     """One JSON object in UTF-8, without repeated names, NaN or infinities.
 

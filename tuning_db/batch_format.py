@@ -25,6 +25,8 @@ PAYLOAD_TYPE = f"application/vnd.headstart.batch+json;version={VERSION}"
 MAX_BYTES = 4 << 20
 MAX_TRIALS = 500
 MAX_SAMPLES = 1000
+# Characters of a text.
+NAMED = 100
 # The deepest is a list of blocks in a trace: batch, schedules, schedule, config, trace, instructions, instruction,
 # inputs, blocks.
 DEPTH = 10
@@ -78,9 +80,9 @@ PEAKS = record(
 SPEC = record(
     {
         "name": name,
-        "vendor": plain(100),
-        "model": plain(100),
-        "tvm": table(word, one_of(plain(100), size, entries(plain(100), 400)), 32),
+        "vendor": plain(NAMED),
+        "model": plain(NAMED),
+        "tvm": table(word, one_of(plain(NAMED), size, entries(plain(NAMED), 400)), 32),
         "cores": whole(1, 2**20),
         "vector_bits": whole(1, 2**16),
         "features": _features,
@@ -111,7 +113,7 @@ TRIAL = record(
         "median": seconds,
         "spread": duration,
         "build_s": duration,
-        "machine": plain(100),
+        "machine": plain(NAMED),
         "evidence": record({}, EVIDENCE),
         "created": moment,
     }
@@ -119,7 +121,7 @@ TRIAL = record(
 # What trials name by id, once each and in the order of ids: readers of one entry, and how many there may be.
 TABLES: dict[str, Reader] = {
     "targets": entries(record({"fingerprint": target, "spec": SPEC}), 16),
-    "toolchains": entries(record({"id": toolchain, "versions": table(word, plain(100), 32)}), 16),
+    "toolchains": entries(record({"id": toolchain, "versions": table(word, plain(NAMED), 32)}), 16),
     "policies": entries(
         record(
             {"id": policy, "cache": matching("warm|cold", "warm or cold"), "threads": whole(1, 2**16), "clock": name}

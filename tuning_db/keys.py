@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 SCHEME = "headstart-ed25519"
 MAX_FILE = 4096
-# OpenSSL reads no more of one.
-MAX_PASSPHRASE = 1000
+# Of a passphrase. The library stretches it with 2,048 rounds of PBKDF2, which makes up for no short one; and OpenSSL
+# reads no more than about the most.
+LEAST, MOST = 12, 1000
 PEM = re.compile(
     rb"-----BEGIN (?P<kind>(?:ENCRYPTED )?PRIVATE KEY)-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n)+"
     rb"-----END (?P=kind)-----(?:\r?\n)?"
@@ -146,14 +147,14 @@ class PrivateKey:
             The two paths, private first.
 
         Raises:
-            InputError: an empty or too long passphrase, a file that is there already, or that cannot be written.
+            InputError: a passphrase that is too short or too long, a file that is there already, or that cannot be written.
         """
         with _needed():
             from cryptography.hazmat.primitives import serialization as form
         protection: form.KeySerializationEncryption = form.NoEncryption()
         if passphrase is not None:
-            if not 0 < len(passphrase) <= MAX_PASSPHRASE:
-                raise InputError(f"a passphrase has 1 to {MAX_PASSPHRASE} bytes")
+            if not LEAST <= len(passphrase) <= MOST:
+                raise InputError(f"a passphrase has {LEAST} to {MOST} characters")
             protection = form.BestAvailableEncryption(passphrase)
         pem = self._key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, protection)
         secret, public = (folder / f"{self.public.name}.{ending}" for ending in ("key", "pub"))

@@ -117,7 +117,7 @@ class Batch:
         }
         try:
             # Through the readers, for a number has one spelling, and a mistake is better found before it is sent.
-            return canonical_json(BATCH(json.loads(canonical_json(whole)))).encode()
+            return canonical_json(BATCH(json.loads(json.dumps(whole)))).encode()
         except ValueError as error:
             raise InputError(printable(f"this cannot be sent in a batch: {error}")) from None
 
@@ -145,10 +145,10 @@ def read_batch(data: bytes) -> Batch:
             "number, a point in every number of seconds or rate",
         )
     tables = {table: _table(table, whole[table]) for table in TABLES}
+    claims = tuple(_claim(at, row, tables) for at, row in enumerate(whole["trials"], 1))
     for table, kind in KIND.items():
         if spare := sorted(set(tables[table]) - {row[kind] for row in whole["trials"]}):
             raise Refused(Reason.INCONSISTENT, f"the batch: {table}: no trial names {spare[0]}")
-    claims = tuple(_claim(at, row, tables) for at, row in enumerate(whole["trials"], 1))
     return Batch(whole["vendor"], claims, whole["release"], whole["nonce"], whole["created"])
 
 

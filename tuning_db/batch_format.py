@@ -61,8 +61,16 @@ def _features(value: Any) -> tuple[str, ...]:
     return found
 
 
-def _ratios(value: Any) -> list[float]:
-    return list(entries(between(1e-9, 1e9), MAX_SAMPLES)(value))
+def _flops(value: Any) -> dict[str, float]:
+    found: dict[str, float] = table(word, rate, 32)(value)
+    if "float32" not in found:
+        raise ValueError("must have float32, which other types are derived from")
+    return found
+
+
+def _list(reader: Reader) -> Reader:
+    """A list where JSON has an array, as in what is kept as JSON; elsewhere it is a tuple."""
+    return lambda value: list(reader(value))
 
 
 workload, target, schedule = _id("w", "workload"), _id("c", "target"), _id("s", "schedule")
@@ -74,15 +82,13 @@ word = matching("[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "at most 64 letters, digits,
 rate = between(1, 1e18)
 size = whole(0, MAX_SIZE)
 
-PEAKS = record(
-    {"flops": table(word, rate, 32), "dram": rate, "cache": one_of(_exactly(0.0), rate), "source": plain(200)}
-)
+PEAKS = record({"flops": _flops, "dram": rate, "cache": one_of(_exactly(0.0), rate), "source": plain(200)})
 SPEC = record(
     {
         "name": name,
         "vendor": plain(NAMED),
         "model": plain(NAMED),
-        "tvm": table(word, one_of(plain(NAMED), size, entries(plain(NAMED), 400)), 32),
+        "tvm": table(word, one_of(plain(NAMED), size, _list(entries(plain(NAMED), 400))), 32),
         "cores": whole(1, 2**20),
         "vector_bits": whole(1, 2**16),
         "features": _features,
@@ -96,7 +102,7 @@ SPEC = record(
 # What crowned a trial, see ``Trial.evidence``; what disturbed it is the vendor's own affair and stays at home.
 EVIDENCE: dict[str, Reader] = {
     "incumbent": schedule,
-    "ratios": _ratios,
+    "ratios": _list(entries(between(1e-9, 1e9), MAX_SAMPLES)),
     "again": _flag,
     "prepare_s": duration,
     "settled": _flag,

@@ -147,7 +147,7 @@ class PrivateKey:
             The two paths, private first.
 
         Raises:
-            InputError: a passphrase that is too short or too long, a file that is there already, or that cannot be written.
+            InputError: a passphrase that is too short or too long, a file that is there already or cannot be written.
         """
         with _needed():
             from cryptography.hazmat.primitives import serialization as form

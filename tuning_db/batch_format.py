@@ -82,7 +82,7 @@ word = matching("[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "at most 64 letters, digits,
 rate = between(1, 1e18)
 size = whole(0, MAX_SIZE)
 
-PEAKS = record({"flops": _flops, "dram": rate, "cache": one_of(_exactly(0.0), rate), "source": plain(200)})
+PEAKS = record({"flops": _flops, "dram": rate, "cache": between(0, 1e18), "source": plain(200)})
 SPEC = record(
     {
         "name": name,

@@ -85,7 +85,7 @@ def between(low: float, high: float, unit: str = "a number") -> Reader:
     def read(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high:
             raise ValueError(f"must be {unit} from {low:g} to {high:g}")
-        return float(value)
+        return float(value) + 0.0  # -0.0 becomes 0.0
 
     return read
 

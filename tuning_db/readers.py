@@ -16,6 +16,7 @@ Reader = Callable[[Any], Any]
 NAME = re.compile("[a-z0-9]+([._-][a-z0-9]+)*")
 LONGEST_NAME = 64
 LONGEST_NUMBER = 40
+NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -23,7 +24,7 @@ def text(value: Any) -> str:
     """Text that SQLite keeps as it is: no NUL, no half of a surrogate pair."""
     if not isinstance(value, str):
         raise ValueError("must be text")
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if NO_CHARACTER.search(value):
         raise ValueError("holds a character that is none")
     return value
 

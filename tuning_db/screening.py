@@ -106,7 +106,8 @@ def screen(batch: Batch, known: Known) -> list[Finding]:
             found = check(claim, known)
             if found is not None:
                 findings.append(Finding(found[0], at, printable(found[1])))
-    findings += _repetitions(batch, known)
+    wrong = {finding.entry for finding in findings if finding.reason in NO_SCHEDULE}
+    findings += _repetitions(batch, known, wrong)
     return sorted(findings, key=lambda finding: finding.entry)
 
 
@@ -197,8 +198,16 @@ def _samples(claim: Claim, known: Known) -> tuple[Reason, str] | None:
 CHECKS: tuple[Check, ...] = (_workload, _schedule, _floor, _samples)
 
 
-def _repetitions(batch: Batch, known: Known) -> Iterator[Finding]:
-    """What is only seen beside other claims: duplicates, clones, copied samples, more than enough."""
+NO_SCHEDULE = (Reason.UNKNOWN_SPACE, Reason.SCHEDULE_NOT_ALLOWED)
+
+
+def _repetitions(batch: Batch, known: Known, wrong: Container[int]) -> Iterator[Finding]:
+    """What is only seen beside other claims: duplicates, clones, copied samples, more than enough.
+
+    Args:
+        batch, known: as for ``screen``.
+        wrong: entries whose schedules are refused, so that there is no telling what they are clones of.
+    """
     ids: dict[str, int] = {}
     essences: dict[tuple[Key, str], str] = {}
     copies: dict[tuple[float, ...], list[tuple[Key, str]]] = {}
@@ -214,7 +223,7 @@ def _repetitions(batch: Batch, known: Known) -> Iterator[Finding]:
             yield Finding(Reason.DUPLICATE, at, f"schedule {schedule.id} with the same samples: {where}")
             continue
         ids[claim.id] = at
-        if check_schedule(schedule, known.spaces) is None:
+        if at not in wrong:
             what = key, essence(schedule)
             other = known.schedules.get(what) or essences.setdefault(what, schedule.id)
             if other != schedule.id:

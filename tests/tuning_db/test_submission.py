@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.tuning_db.claims import VENDOR, batch, claim, key
+from tests.tuning_db.example import populate
 from tuning_db.batch_format import PAYLOAD_TYPE
 from tuning_db.envelope import sign
 from tuning_db.reasons import Reason, Refused
+from tuning_db.store import Store
 from tuning_db.submission import check_replay, is_retry, open_batch, sign_batch
 
 KEYS = {key().public: VENDOR}
@@ -53,3 +60,26 @@ def test_a_retry_is_told_from_a_replay() -> None:
     with pytest.raises(Refused) as failure:
         check_replay(batch(nonce="1" * 32, created=1.8e9), {first.content})
     assert failure.value.reason is Reason.REPLAYED
+
+
+def test_the_example_of_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "submissions.md").read_text()
+    (code,) = re.findall("```python\n(.*?)```", page, flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    key().write(tmp_path)
+    with Store.open("headstart.db") as store:
+        populate(store)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["received"] == names["batch"] and names["signer"] == key().public
+    assert {finding.reason for finding in names["findings"]} == {Reason.UNKNOWN_SPACE, Reason.NO_PEAKS}
+
+
+def test_the_form_is_that_of_the_document() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "submissions.md").read_text()
+    assert PAYLOAD_TYPE in page
+    fields = page[page.index("| field |") : page.index("Ids are hashes")]
+    assert set(re.findall(r"`(\w+)`", fields)) >= {
+        *json.loads(batch().dumps()),
+        *json.loads(batch().dumps())["trials"][0],
+    }

@@ -17,7 +17,8 @@ from targets.digest import canonical_json
 from targets.errors import HeadstartError, InputError
 from tuning_db.embargo import embargoed
 from tuning_db.files import whole_file
-from tuning_db.formats import FORMAT, KINDS, parse, read_record, trial_of
+from tuning_db.formats import FORMAT, KINDS, read_record, trial_of
+from tuning_db.readers import parse
 from tuning_db.records import Policy, Toolchain
 from tuning_db.rows import decoded, key_of, stored
 from tuning_db.store import Store

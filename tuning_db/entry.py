@@ -22,8 +22,8 @@ from typing import Any
 
 from targets.digest import canonical_json
 from tuning_db.checkpoint import log_name
-from tuning_db.formats import count, mapping, number, parse, record, text
 from tuning_db.merkle import leaf_hash
+from tuning_db.readers import count, mapping, number, parse, record, text
 
 SALT_BYTES = 16
 MAX_NAME = 200

@@ -25,10 +25,10 @@ from typing import IO, Any
 from targets.digest import canonical_json
 from tuning_db.checkpoint import Checkpoint, key_of_log, sign_checkpoint, verify_checkpoint
 from tuning_db.entry import Entry
-from tuning_db.formats import count, parse, record, sequence, text
 from tuning_db.ledger import Ledgers
 from tuning_db.merkle import HASH_BYTES, Frontier, leaf_hash, verify_consistency, verify_inclusion
 from tuning_db.note import SigningKey, VerifierKey
+from tuning_db.readers import count, parse, record, sequence, text
 
 RECEIPT = "headstart-receipt/1"
 LOG = "headstart-log/1"

@@ -101,6 +101,8 @@ def backup(copy: Path, db: Path, as_json: bool) -> None:
 def export_(file: Path, db: Path, as_json: bool) -> None:
     """Write what is worth sharing to FILE as JSON lines; - is standard output.
 
+    What belongs to a release that is not launched yet is left out.
+
     \b
     Example:
       headstart db export night.jsonl

@@ -60,7 +60,10 @@ def test_the_database_names_no_compiler(module: str) -> None:
 
 @pytest.mark.parametrize(
     ("package", "unwanted"),
-    [("tuning_db", ["tvm"]), ("cli", ["tvm", "torch", "onnx", "xgboost", "matplotlib", "jinja2"])],
+    [
+        ("tuning_db", ["tvm", "cryptography"]),
+        ("cli", ["tvm", "torch", "onnx", "xgboost", "matplotlib", "jinja2", "cryptography"]),
+    ],
 )
 def test_what_loading_brings(package: str, unwanted: list[str]) -> None:
     """A server needs no compiler, and no command waits for one before it knows what it is to do."""

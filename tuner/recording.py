@@ -22,7 +22,8 @@ from tuner.executor import LocalExecutor, Outcome
 from tuner.relative import incumbent_seconds
 from tuner.task import DEFAULT
 from tuning_db.files import whole_file
-from tuning_db.formats import count, mapping, number, parse, record, sequence, status, text, versions
+from tuning_db.formats import status
+from tuning_db.readers import count, mapping, number, parse, record, sequence, text, versions
 from tuning_db.records import Policy, Status, Toolchain
 
 FORMAT = 1

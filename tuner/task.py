@@ -10,7 +10,7 @@ from schedules.schedule import Schedule
 from schedules.space import Space, spaces_for
 from schedules.workload import Workload
 from targets import Target
-from targets.roofline import bound, floor_seconds
+from targets.roofline import IMPOSSIBLE, bound, floor_seconds
 from tuner.cost_model import Example
 from tuner.features import Context
 from tuner.frontend.stored import store_workload
@@ -23,8 +23,6 @@ DEFAULT = Schedule("default", 1, {})
 CLOSE = 0.05
 # What a trial that found nothing leaves of the hope that one will.
 STUCK = 0.97
-# Measured peaks are themselves noisy: only a time well below the floor is impossible.
-IMPOSSIBLE = 0.67
 
 
 @dataclass

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import sqlite_utils
 
 from targets.errors import HeadstartError
+from tuning_db.audit import problems
+from tuning_db.claim import judged, leaders
 from tuning_db.migrations import migrations
-from tuning_db.records import Status
+from tuning_db.records import Key, Status
 from tuning_db.rows import decoded, key_of, stored
 from tuning_db.rules import IDS, id_problem, trial_problem
 from tuning_db.store import Store
 from tuning_db.trials import from_row
+from tuning_db.windows import PUBLIC
 
 
 class Finding(NamedTuple):
@@ -29,7 +33,7 @@ def check(store: Store) -> list[Finding]:
     findings: list[Finding] = []
     try:
         with store.snapshot():
-            for part in (_file, _schema, _ids, _trials, _champions):
+            for part in (_file, _schema, _ids, _trials, _champions, _ledgers, _releases, _claims, _leads):
                 findings.extend(part(store))
     except (HeadstartError, sqlite3.DatabaseError) as error:
         # Too damaged to read on.
@@ -50,7 +54,8 @@ def _file(store: Store) -> Iterator[Finding]:
         if row["integrity_check"] != "ok":
             yield Finding("file", row["integrity_check"])
     for row in store.rows("PRAGMA foreign_key_check"):
-        yield Finding(f"{row['table']} row {row['rowid']}", f"names a {row['parent']} that is not there")
+        which = "" if row["rowid"] is None else f" row {row['rowid']}"
+        yield Finding(f"{row['table']}{which}", f"names a {row['parent']} that is not there")
 
 
 def _schema(store: Store) -> Iterator[Finding]:
@@ -97,3 +102,62 @@ def _champions(store: Store) -> Iterator[Finding]:
     ):
         what = "not a trial of its key" if row["id"] is None else f"a trial with status {row['status']}"
         yield Finding(f"champion of {row['workload']}", f"{row['trial']} is {what}")
+
+
+def _ledgers(store: Store) -> Iterator[Finding]:
+    for log in [row["log"] for row in store.rows("SELECT log FROM ledger ORDER BY log")]:
+        for problem in problems(store, log):
+            yield Finding(f"ledger {log}", problem)
+
+
+def _releases(store: Store) -> Iterator[Finding]:
+    """What foreign keys cannot say, since an empty text stands for none."""
+    if store.rows("SELECT id, launch, publisher FROM release WHERE publisher = ''") != [
+        {"id": PUBLIC, "launch": 0.0, "publisher": ""}
+    ]:
+        yield Finding(f"release {PUBLIC}", "is not the one release without a publisher, launched for ever")
+    lost = {
+        "release": "SELECT id FROM release WHERE publisher <> '' AND publisher NOT IN (SELECT id FROM account)",
+        "opening": "SELECT release FROM opening WHERE target <> '' AND target NOT IN (SELECT fingerprint FROM target)",
+    }
+    for row in store.rows(lost["release"]):
+        yield Finding(f"release {row['id']}", "names a publisher that is not there")
+    for row in store.rows(lost["opening"]):
+        yield Finding(f"opening of {row['release']}", "names a target that is not there")
+
+
+def _claims(store: Store) -> Iterator[Finding]:
+    for row in store.rows(
+        "SELECT c.trial FROM claim c LEFT JOIN trial t ON t.id = c.trial AND t.workload = c.workload"
+        " AND t.target = c.target AND t.toolchain = c.toolchain AND t.policy = c.policy WHERE t.id IS NULL"
+    ):
+        yield Finding(f"claim {row['trial']}", "does not have the key of its trial")
+    for row in stored(store, "claim"):
+        try:
+            tier, state, reason = judged(store.all_verdicts(row["trial"]))
+        except (TypeError, ValueError) as error:
+            yield Finding(f"claim {row['trial']}", f"a verdict on it cannot be read: {error}")
+            continue
+        if (row["tier"], row["state"], row["reason"]) != (tier.value, state, reason):
+            yield Finding(f"claim {row['trial']}", f"is not what its verdicts come to: {tier.value}, {state}")
+
+
+def _leads(store: Store) -> Iterator[Finding]:
+    key = "release, workload, target, toolchain, policy"
+    there: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for row in store.rows(f"SELECT {key}, vendor, trial FROM lead"):
+        there[tuple(row[name] for name in key.split(", "))][row["vendor"]] = row["trial"]
+    claimed = {tuple(row.values()) for row in store.rows(f"SELECT DISTINCT {key} FROM claim")}
+    for of_key in sorted(claimed | set(there), key=str):
+        release, *rest = of_key
+        where = f"lead of {release} for {rest[0]}"
+        try:
+            wanted = leaders(store.claims_for(release, Key(*rest)))
+        except (TypeError, ValueError) as error:
+            yield Finding(where, f"a claim cannot be read: {error}")
+            continue
+        for vendor in sorted(set(wanted) | set(there[of_key])):
+            if wanted.get(vendor) != there[of_key].get(vendor):
+                whose = f"of {vendor}" if vendor else "of all"
+                said, right = there[of_key].get(vendor, "nobody"), wanted.get(vendor, "nobody")
+                yield Finding(where, f"{said} is said to lead {whose}, it is {right}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -78,14 +78,14 @@ class Connection:
         with explained(self.path):
             self.connection.execute(sql, values)
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """All rows of a query, as dictionaries in the order of its columns."""
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+        """All rows of a query, as dictionaries in the order of its columns; a mapping fills named parameters."""
         with explained(self.path):
             cursor = self.connection.execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
+    def value(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """The first column of the first row, None where there is no row."""
         with explained(self.path):
             row = self.connection.execute(sql, values).fetchone()
@@ -196,6 +196,10 @@ def explained(path: Path) -> Iterator[None]:
             raise InputError(f"cannot write {path}: check the permissions of the file and of its folder") from error
         if "not a database" in text or "malformed" in text:
             raise InputError(f"{path} is damaged ({text}); restore a copy made by `headstart db backup`") from error
+        if "decode to UTF-8" in text:
+            raise InputError(
+                f"{path} is damaged (a text in it is not UTF-8); restore a copy made by `headstart db backup`"
+            ) from error
         if "I/O" in text:
             raise HeadstartError(f"cannot read or write {path}: {text}; check the disk it is on") from error
         raise

@@ -1,30 +1,39 @@
 """Merging databases: all that is worth sharing as JSON lines, out and in again.
 
 The first line is ``{"format": 1, "kind": "headstart"}``; then one record a line; the last line counts them, so that a
-file cut short is known. Cost models and jobs stay at home: the first are trained again, the second mean nothing
-elsewhere.
+file cut short is known. What belongs to releases before their launch is left out (``embargo``). Cost models, jobs and
+ledgers stay at home: the first are trained again, the second mean nothing elsewhere, and a ledger is proved by its own
+export (``receipt.write_log``). So do accounts, releases, claims and verdicts: a claim travels as the trial it is.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import IO, Any
 
 from targets.digest import canonical_json
 from targets.errors import HeadstartError, InputError
+from tuning_db.embargo import embargoed
 from tuning_db.files import whole_file
-from tuning_db.formats import FORMAT, KINDS, parse, read_record, trial_of
+from tuning_db.formats import FORMAT, KINDS, read_record, trial_of
+from tuning_db.readers import parse
 from tuning_db.records import Policy, Toolchain
-from tuning_db.rows import decoded, stored
+from tuning_db.rows import decoded, key_of, stored
 from tuning_db.store import Store
 from tuning_db.trials import COLUMNS, from_row
 
 MAX_LINE = 64 << 20
 
 
-def export(store: Store, file: IO[bytes]) -> dict[str, int]:
-    """Write one state of the database; equal content gives equal bytes, in whatever order it was added.
+def export(store: Store, file: IO[bytes], now: float | None = None) -> dict[str, int]:
+    """Write what is public of one state of the database; equal content gives equal bytes, however it was added.
+
+    Args:
+        store: the database.
+        file: where to.
+        now: seconds since 1970, the clock unless said: releases that are launched by then are public.
 
     Returns:
         The number of records of each kind.
@@ -35,8 +44,12 @@ def export(store: Store, file: IO[bytes]) -> dict[str, int]:
     counts = dict.fromkeys(KINDS, 0)
     file.write(_line({"kind": "headstart", "format": FORMAT}))
     with store.snapshot():
+        left_out = embargoed(store, time.time() if now is None else now)
         for kind in KINDS:
+            hidden = left_out.get(kind, set())
             for row in stored(store, kind):
+                if row[key_of(kind)] in hidden:
+                    continue
                 try:
                     file.write(_line({"kind": kind, **decoded(store, kind, row)}))
                 except ValueError as error:

@@ -12,8 +12,12 @@ from targets.errors import InputError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, new: bool = False) -> Iterator[Path]:
     """A path to write to, which takes the place of ``path`` at the end of the block; an error in it leaves no trace.
+
+    Args:
+        path: the file.
+        new: refuse to replace a file that is there, even one that appears meanwhile.
 
     Raises:
         InputError: ``path`` cannot be written.
@@ -30,6 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield part
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
-            os.replace(part, path)
+            # Unlike a rename, a link never replaces what is there.
+            (os.link if new else os.replace)(part, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None

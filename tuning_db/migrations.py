@@ -124,11 +124,182 @@ FIRST = (
     )""",
 )
 
+LEDGER = (
+    """CREATE TABLE ledger (
+        log TEXT PRIMARY KEY,
+        size INTEGER NOT NULL          -- entries; says so when the last ones are missing
+    ) WITHOUT ROWID""",
+    # No rowid: nothing here counts across logs.
+    """CREATE TABLE ledger_entry (
+        log TEXT NOT NULL REFERENCES ledger (log),
+        seq INTEGER NOT NULL,          -- from 0, within its log
+        hashes BLOB NOT NULL,          -- of its leaf, then of each perfect subtree that ends with it; 32 bytes each
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        payload TEXT NOT NULL,         -- JSON
+        created REAL NOT NULL,         -- seconds since 1970
+        salt TEXT NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) WITHOUT ROWID""",
+    # The way of REPLACE to change a row is to add one.
+    """CREATE TRIGGER ledger_begins_once BEFORE INSERT ON ledger
+        WHEN NEW.size <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger
+        WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size + 1
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_comes_last BEFORE INSERT ON ledger_entry
+        WHEN NEW.seq IS NOT (SELECT size FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_is_never_changed BEFORE UPDATE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+    """CREATE TRIGGER ledger_entry_is_never_deleted BEFORE DELETE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END""",
+)
+
+RACE = (
+    """CREATE TABLE account (
+        id TEXT PRIMARY KEY,           -- random
+        name TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL,
+        created REAL NOT NULL,
+        closed REAL                    -- from then on it opens nothing
+    ) WITHOUT ROWID""",
+    """CREATE TABLE token (
+        id TEXT PRIMARY KEY,
+        account TEXT NOT NULL REFERENCES account (id),
+        hash TEXT NOT NULL,            -- SHA-256; the token is not kept
+        scopes TEXT NOT NULL,          -- separated by spaces
+        created REAL NOT NULL,
+        expires REAL NOT NULL,
+        revoked REAL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE signing_key (
+        id TEXT PRIMARY KEY,           -- hash of public
+        account TEXT NOT NULL REFERENCES account (id),
+        public TEXT NOT NULL,
+        created REAL NOT NULL,
+        revoked REAL                   -- what it signed from then on is not believed
+    ) WITHOUT ROWID""",
+    """CREATE TABLE release (
+        id TEXT PRIMARY KEY,           -- random; or public
+        name TEXT NOT NULL,
+        publisher TEXT NOT NULL,       -- id of an account; empty for public
+        launch REAL NOT NULL,          -- seconds since 1970
+        sealed INTEGER NOT NULL,       -- whether rivals see nothing of each other before the launch
+        withdraw_s REAL,               -- seconds from receipt; NULL for no deadline
+        object_s REAL,                 -- seconds from launch; NULL for no deadline
+        created REAL NOT NULL,
+        UNIQUE (publisher, name)
+    ) WITHOUT ROWID""",
+    "INSERT INTO release VALUES ('public', 'public', '', 0, 0, NULL, NULL, 0)",
+    """CREATE TABLE release_model (
+        release TEXT NOT NULL REFERENCES release (id),
+        model TEXT NOT NULL REFERENCES model (id),
+        PRIMARY KEY (release, model)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX release_of_model ON release_model (model)",
+    "CREATE INDEX model_of_workload ON model_op (workload)",
+    # Workloads of no model that were known before a release had them: it must not hide what people have seen.
+    """CREATE TABLE public_workload (
+        workload TEXT PRIMARY KEY REFERENCES workload (id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE opening (
+        release TEXT NOT NULL REFERENCES release (id),
+        account TEXT NOT NULL REFERENCES account (id),
+        target TEXT NOT NULL,          -- fingerprint; empty for every target
+        opens REAL NOT NULL,
+        PRIMARY KEY (release, account, target)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE claim (
+        trial TEXT PRIMARY KEY REFERENCES trial (id),
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL REFERENCES account (id),
+        batch TEXT NOT NULL,
+        workload TEXT NOT NULL,        -- as in its trial, for the indices
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        received REAL NOT NULL,
+        tier TEXT NOT NULL,            -- what its verdicts come to
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy)",
+    "CREATE INDEX claim_to_judge ON claim (target, state, received)",
+    """CREATE TRIGGER claim_is_of_its_trial BEFORE INSERT ON claim
+        WHEN NOT EXISTS (
+            SELECT 1 FROM trial WHERE id = NEW.trial AND workload = NEW.workload
+            AND target = NEW.target AND toolchain = NEW.toolchain AND policy = NEW.policy
+        )
+        BEGIN SELECT RAISE(ABORT, 'a claim has the key of its trial'); END""",
+    """CREATE TRIGGER claim_is_never_changed
+        BEFORE UPDATE OF trial, release, vendor, batch, workload, target, toolchain, policy, received ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END""",
+    """CREATE TRIGGER claim_is_never_deleted BEFORE DELETE ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END""",
+    # seq is the order of arrival here, which decides whose word is the last; it is never shown.
+    """CREATE TABLE verdict (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        trial TEXT NOT NULL REFERENCES claim (trial),
+        judge TEXT NOT NULL REFERENCES account (id),
+        outcome TEXT NOT NULL,
+        created REAL NOT NULL,
+        reason TEXT NOT NULL,
+        evidence TEXT NOT NULL         -- JSON
+    )""",
+    "CREATE INDEX verdict_of_claim ON verdict (trial, judge)",
+    *(
+        f"""CREATE TRIGGER verdict_is_never_{done} BEFORE {event} ON verdict
+        BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END"""
+        for event, done in (("UPDATE", "changed"), ("DELETE", "deleted"))
+    ),
+    """CREATE TABLE lead (
+        workload TEXT NOT NULL,
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL,          -- empty for the best of all vendors
+        trial TEXT NOT NULL REFERENCES claim (trial),
+        PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX lead_of_release ON lead (release)",
+    *(
+        f"""CREATE TRIGGER lead_{event.lower()}_is_right BEFORE {event} ON lead
+        WHEN NOT EXISTS (
+            SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
+            AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
+            AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
+            AND c.state = 'standing' AND t.status = 'ok'
+        )
+        BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END"""
+        for event in ("INSERT", "UPDATE")
+    ),
+)
+
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
     """Every table of the first release."""
     for statement in FIRST:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m002_ledger(db: sqlite_utils.Database) -> None:
+    """Logs that are only ever added to, with the hashes of their Merkle trees."""
+    for statement in LEDGER:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m003_race(db: sqlite_utils.Database) -> None:
+    """Accounts, releases with windows, claims and what is said of them."""
+    for statement in RACE:
         db.conn.execute(statement)
 
 

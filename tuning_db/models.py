@@ -10,9 +10,7 @@ from typing import Any
 from targets.digest import canonical_json
 from targets.errors import InputError
 from tuning_db.connection import Connection
-from tuning_db.rules import model_id
-
-OP_FIELDS = ("name", "workload", "operator", "params", "calls")
+from tuning_db.rules import OP_FIELDS, listed_ops, model_id
 
 
 class Models(Connection):
@@ -39,7 +37,7 @@ class Models(Connection):
         Returns:
             Its id.
         """
-        listed = [{field: op.get(field) for field in OP_FIELDS} for op in ops]
+        listed = listed_ops(ops)
         row = {"name": name, "source": source, "step": dict(step), "ops": listed}
         id = model_id(row)
         with self.transaction():

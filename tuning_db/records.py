@@ -62,6 +62,10 @@ class Toolchain:
         """Hash of the versions."""
         return digest("x", canonical_json(dict(self.versions)))
 
+    def to_json(self) -> dict[str, Any]:
+        """The versions, named, as JSON types."""
+        return {"versions": dict(self.versions)}
+
 
 @dataclass(frozen=True)
 class Key:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tuning_db.connection import Connection
-from tuning_db.models import OP_FIELDS
+from tuning_db.rules import OP_FIELDS
 from tuning_db.store import PAGE
 
 JSON_COLUMNS = ("params", "spec", "versions", "config", "step", "samples", "evidence")
@@ -15,7 +15,7 @@ JSON_COLUMNS = ("params", "spec", "versions", "config", "step", "samples", "evid
 
 def key_of(kind: str) -> str:
     """The column that names a row of this kind."""
-    return {"target": "fingerprint", "champion": "trial"}.get(kind, "id")
+    return {"target": "fingerprint", "champion": "trial", "claim": "trial"}.get(kind, "id")
 
 
 def stored(db: Connection, kind: str) -> Iterator[dict[str, Any]]:

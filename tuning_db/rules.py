@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from schedules.schedule import Schedule
@@ -47,6 +47,14 @@ def trial_problem(trial: Trial) -> str | None:
     if not -slack <= trial.spread <= max(trial.samples) - min(trial.samples) + slack:
         return f"spread {trial.spread} is wider than the samples, or negative"
     return None
+
+
+OP_FIELDS = ("name", "workload", "operator", "params", "calls")
+
+
+def listed_ops(ops: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The operators of a model as they are hashed: these fields, None where one is left out."""
+    return [{field: op.get(field) for field in OP_FIELDS} for op in ops]
 
 
 def model_id(row: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ def statistics(store: Store) -> dict[str, Any]:
             f"{table}s": store.value(f"SELECT count(*) FROM {table}")
             for table in ("workload", "schedule", "model", "trial", "champion", "cost_model", "job")
         }
+        counts["ledger_entries"] = store.value("SELECT coalesce(sum(size), 0) FROM ledger")
         statuses = store.rows("SELECT status, count(*) AS trials FROM trial GROUP BY status ORDER BY 2 DESC, 1")
         targets = store.rows(
             "SELECT g.fingerprint, g.name, coalesce(t.n, 0) AS trials, coalesce(c.n, 0) AS champions FROM target g"

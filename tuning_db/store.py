@@ -9,19 +9,22 @@ from typing import Any
 
 from targets.digest import canonical_json
 from targets.errors import InputError
+from tuning_db.accounts import Accounts
 from tuning_db.champions import Champions
+from tuning_db.claims import Claims
 from tuning_db.cost_models import CostModels
 from tuning_db.jobs import Jobs
+from tuning_db.ledger import Ledgers
 from tuning_db.models import Models
 from tuning_db.records import Key, Policy, Toolchain, Trial
-from tuning_db.rules import trial_problem
-from tuning_db.trials import COLUMNS, from_row, to_row
+from tuning_db.releases import Releases
+from tuning_db.trials import COLUMNS, from_row, insert
 
 # Rows read at once: between two pages nothing is held open, so a slow reader never keeps the WAL from shrinking.
 PAGE = 1000
 
 
-class Store(Champions, Models, Jobs, CostModels):
+class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.
@@ -58,16 +61,13 @@ class Store(Champions, Models, Jobs, CostModels):
             ValueError: the trial contradicts itself, is crowned without being ok, names what is not there, or
                 has the id of another trial.
         """
-        if problem := trial_problem(trial):
-            raise ValueError(f"trial {trial.id}: {problem}")
-        marks = ", ".join("?" * len(COLUMNS))
-        try:
-            with self.transaction():
-                self.execute(f"INSERT INTO trial ({', '.join(COLUMNS)}) VALUES ({marks})", to_row(trial))
-                if crown:
+        with self.transaction():
+            insert(self, trial)
+            if crown:
+                try:
                     self.crown(trial.key, trial.id)
-        except sqlite3.IntegrityError as error:
-            raise ValueError(f"trial {trial.id}: {error}") from error
+                except sqlite3.IntegrityError as error:
+                    raise ValueError(f"trial {trial.id}: {error}") from error
 
     def trial(self, id: str) -> Trial:
         """A trial by id.

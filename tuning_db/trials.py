@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from targets.digest import canonical_json
+from tuning_db.connection import Connection
 from tuning_db.records import Key, Status, Trial
+from tuning_db.rules import trial_problem
 
 COLUMNS = (
     "id",
@@ -28,6 +31,22 @@ COLUMNS = (
     "job",
     "created",
 )
+
+
+def insert(db: Connection, trial: Trial) -> None:
+    """Add a trial, in the caller's transaction where there is one.
+
+    Raises:
+        ValueError: it contradicts itself, names what is not there, or has the id of another trial.
+    """
+    if problem := trial_problem(trial):
+        raise ValueError(f"trial {trial.id}: {problem}")
+    marks = ", ".join("?" * len(COLUMNS))
+    try:
+        with db.transaction():
+            db.execute(f"INSERT INTO trial ({', '.join(COLUMNS)}) VALUES ({marks})", to_row(trial))
+    except sqlite3.IntegrityError as error:
+        raise ValueError(f"trial {trial.id}: {error}") from error
 
 
 def to_row(trial: Trial) -> tuple[Any, ...]:

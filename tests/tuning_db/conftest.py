@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tuning_db.example import populate
+from tests.tuning_db.race import Race, hold
 from tuning_db.store import Store
 
 
@@ -15,6 +16,12 @@ from tuning_db.store import Store
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path / "empty.db") as opened:
         yield opened
+
+
+@pytest.fixture
+def race(store: Store) -> Race:
+    """A race that has begun, with nothing submitted."""
+    return hold(store)
 
 
 @pytest.fixture

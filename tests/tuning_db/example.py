@@ -82,10 +82,16 @@ def populate(store: Store) -> list[Key]:
     ]
     store.add_model("tiny", "catalogue", {"phase": "decode", "tokens": 16}, ops)
     store.save_cost_model("example", "llvm", 3, {"rank correlation": 0.5}, b"{}")
+    store.append("public", "someone", "tuned", {"model": "tiny", "trials": 4})
+    store.append("public", "somebody", "read", {"model": "tiny"})
+    store.append("r0123", "someone", "read", {"release": "r0123"})
     store.finish_job(store.start_job({"model": "tiny"}))
     return keys
 
 
 if __name__ == "__main__":
+    from tests.tuning_db import race
+
     with Store.open(sys.argv[1]) as made:
         populate(made)
+        race.populate(made)

@@ -7,6 +7,7 @@ import io
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,21 @@ import tuning_db.files
 from schedules.schedule import Schedule
 from targets.digest import canonical_json, digest
 from targets.errors import InputError
-from tests.tuning_db.example import add, fill, populate
+from tests.tuning_db.example import TARGET, add, fill, populate, schedule
+from tests.tuning_db.race import EARLY, LATE, LAUNCH, hold
 from tuning_db.check import check
+from tuning_db.claim import Outcome
 from tuning_db.exchange import export, export_file, import_lines
+from tuning_db.records import Key, Policy, Toolchain
 from tuning_db.store import Store
+from tuning_db.windows import PUBLIC
 
 Record = dict[str, Any]
 
 
-def exported(store: Store) -> bytes:
+def exported(store: Store, now: float | None = None) -> bytes:
     file = io.BytesIO()
-    export(store, file)
+    export(store, file, now)
     return file.getvalue()
 
 
@@ -60,6 +65,65 @@ def test_there_and_back_is_the_same(full: Store, tmp_path: Path) -> None:
         assert other.model("tiny") == full.model("tiny")
         assert sum(take(other, data).values()) == 0
         assert exported(other) == data
+
+
+def test_releases_before_their_launch_stay_at_home(full: Store, tmp_path: Path) -> None:
+    """An export is, to the byte, what it would be without the release: until the second of its launch."""
+    race = hold(full)
+    # A claim for the public is; it brings the schedule that a hidden claim has as well.
+    race.submit(race.late, 1e-3, LATE, race.shared, knob=5, release=PUBLIC)
+    before = exported(full, LAUNCH - 1)
+    assert b"secret" not in before
+    chip = replace(TARGET, cores=64)
+    full.add_target(chip.fingerprint, "unheard of", "nobody", chip.spec())
+    full.invite(race.release, race.early, EARLY, chip.fingerprint)
+    assert exported(full, LAUNCH - 1) == before
+    newer, colder = Toolchain({"tvm": "unheard of"}), Policy("cold", 63)
+    full.add_toolchain(newer)
+    full.add_policy(colder)
+    there = Key(race.key.workload, chip.fingerprint, newer.id, colder.id)
+    hidden = [
+        race.submit(race.early, 1e-3, LATE, there, knob=901),
+        race.submit(race.early, None, LATE, race.key, knob=902),
+        race.submit(race.late, 1e-3, LATE, race.shared, knob=903),
+        race.submit(race.late, 1e-4, LATE, race.shared, knob=5),
+    ]
+    # Nor trials that are no claims, of workloads that nobody knows, and their champions.
+    hidden.append(add(full, race.keys[1], 904, crown=True).id)
+    race.say(race.referee, hidden[0], Outcome.REPRODUCED)
+    assert exported(full, LAUNCH - 1) == before
+    with Store.open(tmp_path / "other.db") as other:
+        take(other, before)
+        assert check(other) == []
+    after = exported(full, LAUNCH)
+    for text in (
+        *hidden,
+        "secret 1",
+        '"secret"',
+        chip.fingerprint,
+        newer.id,
+        colder.id,
+        *map(schedule_id, range(901, 905)),
+    ):
+        assert text.encode() not in before
+        assert text.encode() in after
+    with Store.open(tmp_path / "launched.db") as other:
+        take(other, after)
+        assert check(other) == []
+        assert exported(other) == after
+
+
+def test_a_trial_of_everybody_keeps_what_it_names_public(full: Store) -> None:
+    race = hold(full)
+    plan = schedule(7)
+    race.submit(race.late, 1e-3, LATE, race.shared, knob=7)
+    assert plan.id.encode() not in exported(full, LATE)
+    add(full, race.shared, 7)
+    assert plan.id.encode() in exported(full, LATE)
+
+
+def schedule_id(knob: int) -> str:
+    return schedule(knob).id
 
 
 def test_merging_in_any_order_gives_the_same_trials(tmp_path: Path) -> None:

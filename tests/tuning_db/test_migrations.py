@@ -13,9 +13,12 @@ import tuning_db.connection
 import tuning_db.migrations
 from targets.errors import InputError
 from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN, add
+from tests.tuning_db.race import LAUNCH
 from tuning_db.check import check, schema
+from tuning_db.claim import Outcome, Verdict
 from tuning_db.records import Key
 from tuning_db.store import Store
+from tuning_db.windows import Viewer
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -32,11 +35,30 @@ def test_old_files_open_whole_and_take_new_trials(old: Path, tmp_path: Path) -> 
     with Store.open(path) as store:
         assert check(store) == []
         trials = list(store.trials())
-        assert [trial.status.value for trial in trials] == ["ok", "build_error", "ok", "ok"]
+        assert [trial.status.value for trial in trials[:4]] == ["ok", "build_error", "ok", "ok"]
         key = Key(trials[0].key.workload, TARGET.fingerprint, TOOLCHAIN.id, POLICY.id)
         assert store.champion(key) == trials[2]
         assert [op["calls"] for op in store.model("tiny")["ops"]] == [61, 1, 61]
         assert store.champion(add(store, key, 9, 1e-4, crown=True).key).median == 1e-4
+
+
+def test_the_release_of_everybody_is_there_from_the_start(store: Store) -> None:
+    assert store.rows("SELECT id, publisher, launch FROM release") == [{"id": "public", "publisher": "", "launch": 0.0}]
+
+
+def test_a_race_of_this_schema_is_read(tmp_path: Path) -> None:
+    """The first schema with a race: what it held is there, and may be judged."""
+    path = tmp_path / "old.db"
+    shutil.copy(ASSETS / "schema_3.db", path)
+    with Store.open(path) as store:
+        (release,) = store.releases(Viewer(LAUNCH))
+        assert store.release(Viewer(LAUNCH - 1), "v5") is None
+        states = store.rows("SELECT state FROM claim WHERE release = ? ORDER BY state", (release.id,))
+        assert [row["state"] for row in states] == ["refused", "standing", "standing", "withdrawn"]
+        referee = store.account("second")
+        (claim, *_) = store.pending(Viewer(LAUNCH, referee.id), TARGET.fingerprint, 9)
+        store.add_verdict(Verdict(claim.trial.id, referee.id, Outcome.REFUSED, LAUNCH, "wrong"))
+        assert check(store) == []
 
 
 @pytest.fixture

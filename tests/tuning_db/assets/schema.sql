@@ -1,8 +1,28 @@
+CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy)
+
+CREATE INDEX claim_to_judge ON claim (target, state, received)
+
 CREATE INDEX cost_model_latest ON cost_model (space, kind, created)
+
+CREATE INDEX lead_of_release ON lead (release)
 
 CREATE INDEX model_name ON model (name, used)
 
+CREATE INDEX model_of_workload ON model_op (workload)
+
+CREATE INDEX release_of_model ON release_model (model)
+
 CREATE INDEX trial_workload ON trial (workload, target)
+
+CREATE INDEX verdict_of_claim ON verdict (trial, judge)
+
+CREATE TABLE account (
+        id TEXT PRIMARY KEY,           -- random
+        name TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL,
+        created REAL NOT NULL,
+        closed REAL                    -- from then on it opens nothing
+    ) WITHOUT ROWID
 
 CREATE TABLE champion (
         workload TEXT NOT NULL,
@@ -11,6 +31,21 @@ CREATE TABLE champion (
         policy TEXT NOT NULL,
         trial TEXT NOT NULL REFERENCES trial (id),
         PRIMARY KEY (workload, target, toolchain, policy)
+    ) WITHOUT ROWID
+
+CREATE TABLE claim (
+        trial TEXT PRIMARY KEY REFERENCES trial (id),
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL REFERENCES account (id),
+        batch TEXT NOT NULL,
+        workload TEXT NOT NULL,        -- as in its trial, for the indices
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        received REAL NOT NULL,
+        tier TEXT NOT NULL,            -- what its verdicts come to
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL
     ) WITHOUT ROWID
 
 CREATE TABLE cost_model (
@@ -31,6 +66,34 @@ CREATE TABLE job (
         heartbeat REAL NOT NULL
     )
 
+CREATE TABLE lead (
+        workload TEXT NOT NULL,
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL,          -- empty for the best of all vendors
+        trial TEXT NOT NULL REFERENCES claim (trial),
+        PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
+    ) WITHOUT ROWID
+
+CREATE TABLE ledger (
+        log TEXT PRIMARY KEY,
+        size INTEGER NOT NULL          -- entries; says so when the last ones are missing
+    ) WITHOUT ROWID
+
+CREATE TABLE ledger_entry (
+        log TEXT NOT NULL REFERENCES ledger (log),
+        seq INTEGER NOT NULL,          -- from 0, within its log
+        hashes BLOB NOT NULL,          -- of its leaf, then of each perfect subtree that ends with it; 32 bytes each
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        payload TEXT NOT NULL,         -- JSON
+        created REAL NOT NULL,         -- seconds since 1970
+        salt TEXT NOT NULL,
+        PRIMARY KEY (log, seq)
+    ) WITHOUT ROWID
+
 CREATE TABLE model (
         id TEXT PRIMARY KEY,           -- hash of name, source, step and operators
         name TEXT NOT NULL,
@@ -50,12 +113,42 @@ CREATE TABLE model_op (
         PRIMARY KEY (model, position)
     ) WITHOUT ROWID
 
+CREATE TABLE opening (
+        release TEXT NOT NULL REFERENCES release (id),
+        account TEXT NOT NULL REFERENCES account (id),
+        target TEXT NOT NULL,          -- fingerprint; empty for every target
+        opens REAL NOT NULL,
+        PRIMARY KEY (release, account, target)
+    ) WITHOUT ROWID
+
 CREATE TABLE policy (
         id TEXT PRIMARY KEY,           -- hash of the rest
         cache TEXT NOT NULL,
         threads INTEGER NOT NULL,
         clock TEXT NOT NULL
     )
+
+CREATE TABLE public_workload (
+        workload TEXT PRIMARY KEY REFERENCES workload (id)
+    ) WITHOUT ROWID
+
+CREATE TABLE release (
+        id TEXT PRIMARY KEY,           -- random; or public
+        name TEXT NOT NULL,
+        publisher TEXT NOT NULL,       -- id of an account; empty for public
+        launch REAL NOT NULL,          -- seconds since 1970
+        sealed INTEGER NOT NULL,       -- whether rivals see nothing of each other before the launch
+        withdraw_s REAL,               -- seconds from receipt; NULL for no deadline
+        object_s REAL,                 -- seconds from launch; NULL for no deadline
+        created REAL NOT NULL,
+        UNIQUE (publisher, name)
+    ) WITHOUT ROWID
+
+CREATE TABLE release_model (
+        release TEXT NOT NULL REFERENCES release (id),
+        model TEXT NOT NULL REFERENCES model (id),
+        PRIMARY KEY (release, model)
+    ) WITHOUT ROWID
 
 CREATE TABLE schedule (
         id TEXT PRIMARY KEY,           -- hash of the rest
@@ -64,12 +157,30 @@ CREATE TABLE schedule (
         config TEXT NOT NULL           -- JSON
     )
 
+CREATE TABLE signing_key (
+        id TEXT PRIMARY KEY,           -- hash of public
+        account TEXT NOT NULL REFERENCES account (id),
+        public TEXT NOT NULL,
+        created REAL NOT NULL,
+        revoked REAL                   -- what it signed from then on is not believed
+    ) WITHOUT ROWID
+
 CREATE TABLE target (
         fingerprint TEXT PRIMARY KEY,  -- hash of the fields of spec that change code or speed
         name TEXT NOT NULL,
         vendor TEXT NOT NULL,
         spec TEXT NOT NULL             -- JSON: Target.spec()
     )
+
+CREATE TABLE token (
+        id TEXT PRIMARY KEY,
+        account TEXT NOT NULL REFERENCES account (id),
+        hash TEXT NOT NULL,            -- SHA-256; the token is not kept
+        scopes TEXT NOT NULL,          -- separated by spaces
+        created REAL NOT NULL,
+        expires REAL NOT NULL,
+        revoked REAL
+    ) WITHOUT ROWID
 
 CREATE TABLE toolchain (
         id TEXT PRIMARY KEY,           -- hash of versions
@@ -97,6 +208,17 @@ CREATE TABLE trial (
         created REAL NOT NULL          -- seconds since 1970
     )
 
+CREATE TABLE verdict (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        trial TEXT NOT NULL REFERENCES claim (trial),
+        judge TEXT NOT NULL REFERENCES account (id),
+        outcome TEXT NOT NULL,
+        created REAL NOT NULL,
+        reason TEXT NOT NULL,
+        evidence TEXT NOT NULL         -- JSON
+    )
+
 CREATE TABLE workload (
         id TEXT PRIMARY KEY,           -- hash of canonical
         operator TEXT NOT NULL,        -- family, or primfunc
@@ -121,8 +243,67 @@ CREATE TRIGGER champion_update_is_right BEFORE UPDATE ON champion
         )
         BEGIN SELECT RAISE(ABORT, 'a champion is an ok trial of its own key'); END
 
+CREATE TRIGGER claim_is_never_changed
+        BEFORE UPDATE OF trial, release, vendor, batch, workload, target, toolchain, policy, received ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END
+
+CREATE TRIGGER claim_is_never_deleted BEFORE DELETE ON claim
+        BEGIN SELECT RAISE(ABORT, 'claims are append-only'); END
+
+CREATE TRIGGER claim_is_of_its_trial BEFORE INSERT ON claim
+        WHEN NOT EXISTS (
+            SELECT 1 FROM trial WHERE id = NEW.trial AND workload = NEW.workload
+            AND target = NEW.target AND toolchain = NEW.toolchain AND policy = NEW.policy
+        )
+        BEGIN SELECT RAISE(ABORT, 'a claim has the key of its trial'); END
+
+CREATE TRIGGER lead_insert_is_right BEFORE INSERT ON lead
+        WHEN NOT EXISTS (
+            SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
+            AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
+            AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
+            AND c.state = 'standing' AND t.status = 'ok'
+        )
+        BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END
+
+CREATE TRIGGER lead_update_is_right BEFORE UPDATE ON lead
+        WHEN NOT EXISTS (
+            SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
+            AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
+            AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
+            AND c.state = 'standing' AND t.status = 'ok'
+        )
+        BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END
+
+CREATE TRIGGER ledger_begins_once BEFORE INSERT ON ledger
+        WHEN NEW.size <> 0 OR EXISTS (SELECT 1 FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_entry_comes_last BEFORE INSERT ON ledger_entry
+        WHEN NEW.seq IS NOT (SELECT size FROM ledger WHERE log = NEW.log)
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_entry_is_never_changed BEFORE UPDATE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_entry_is_never_deleted BEFORE DELETE ON ledger_entry
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger
+        WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size + 1
+        BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
 CREATE TRIGGER trial_is_never_changed BEFORE UPDATE ON trial
         BEGIN SELECT RAISE(ABORT, 'trials are append-only'); END
 
 CREATE TRIGGER trial_is_never_deleted BEFORE DELETE ON trial
         BEGIN SELECT RAISE(ABORT, 'trials are append-only'); END
+
+CREATE TRIGGER verdict_is_never_changed BEFORE UPDATE ON verdict
+        BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END
+
+CREATE TRIGGER verdict_is_never_deleted BEFORE DELETE ON verdict
+        BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END

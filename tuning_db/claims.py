@@ -1,0 +1,231 @@
+"""The claims that a database keeps, what is said of them, and who leads.
+
+A claim is never changed or removed. What referees and vendors say of it later are verdicts, which are only added; tier
+and state of a claim are what its verdicts come to, and leaders follow in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from targets.digest import canonical_json
+from targets.errors import InputError
+from tuning_db.claim import Claim, Outcome, Tier, Verdict, judged, leader, leaders
+from tuning_db.connection import Connection
+from tuning_db.records import Key
+from tuning_db.trials import COLUMNS, from_row, insert
+from tuning_db.windows import PUBLIC, Viewer, open_target, public_workload, sees_all, visible_claim, visible_time
+
+OWN = ("release", "vendor", "batch", "received", "tier", "state", "reason")
+FIELDS = ", ".join([*(f"t.{column}" for column in COLUMNS), *(f"c.{column} AS c_{column}" for column in OWN)])
+SAME_KEY = " AND ".join(f"{{0}}.{name} = :{name}" for name in Key.__dataclass_fields__)
+
+
+class Claims(Connection):
+    """The tables ``claim``, ``verdict`` and ``lead``. The order of arrival is that of the trials' rows."""
+
+    def takes(self, viewer: Viewer, release: str, key: Key) -> bool:
+        """Whether a release takes claims for a key from the viewer: its window is open, and it has the workload.
+
+        The public takes them for workloads that everybody may know of, whatever else the viewer knows.
+        """
+        found = self.value(
+            f"SELECT 1 FROM release r WHERE r.id = :release AND {open_target('r', ':target')} AND CASE"
+            f" WHEN r.id = '{PUBLIC}' THEN {public_workload(':workload')} ELSE EXISTS (SELECT 1 FROM release_model m"
+            " JOIN model_op p ON p.model = m.model WHERE m.release = r.id AND p.workload = :workload) END",
+            {**viewer.values, "release": release, "workload": key.workload, "target": key.target},
+        )
+        return found is not None
+
+    def add_claim(self, claim: Claim) -> None:
+        """Keep a claim with its trial, and see who leads, in one transaction.
+
+        What its trial names (workload, target, toolchain, policy, schedule) must have been added before.
+
+        Raises:
+            InputError: who claims it is no vendor, or the release does not take it from them: whether there is such a
+                release is not said.
+            ValueError: the trial contradicts itself, names what is not there or is there already; or the claim is said
+                to be judged already.
+        """
+        if (claim.tier, claim.state, claim.reason) != judged([]):
+            raise ValueError(f"trial {claim.trial.id}: a claim begins unjudged")
+        key = claim.trial.key
+        with self.transaction():
+            if self.value("SELECT role FROM account WHERE id = ?", (claim.vendor,)) != "vendor":
+                raise InputError(f"account {claim.vendor} is not a vendor; vendors make claims")
+            if not self.takes(Viewer(claim.received, claim.vendor), claim.release, key):
+                raise InputError(f"no release {claim.release} takes workload {key.workload} on target {key.target}")
+            insert(self, claim.trial)
+            self.execute(
+                "INSERT INTO claim (trial, release, vendor, batch, workload, target, toolchain, policy, received,"
+                " tier, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(claim.trial.id, claim.release, claim.vendor, claim.batch),
+                    *(key.workload, key.target, key.toolchain, key.policy),
+                    *(claim.received, claim.tier.value, claim.state, claim.reason),
+                ),
+            )
+            # It came last, so that those who led are all that it must be compared with.
+            for whose in ("", claim.vendor):
+                led = self._claims(
+                    f"l.release = :release AND l.vendor = :whose AND {SAME_KEY.format('l')}",
+                    {"release": claim.release, "whose": whose, **vars(key)},
+                    "lead l JOIN claim c ON c.trial = l.trial",
+                )
+                first = leader([*led, claim])
+                self._set_lead(claim.release, key, whose, first.trial.id if first else None)
+
+    def add_verdict(self, verdict: Verdict) -> Claim:
+        """Keep a verdict and draw its consequences, in one transaction; its ``created`` is the moment that counts.
+
+        Returns:
+            The claim as it is then.
+
+        Raises:
+            InputError: there is no such claim, or none that the judge may see; the judge is not its vendor (to withdraw
+                it) or a referee (for anything else); it is too late by the rules; or a refusal has no reason.
+        """
+        with self.transaction():
+            claim = self._may_judge(verdict)
+            self.execute(
+                "INSERT INTO verdict (id, trial, judge, outcome, created, reason, evidence)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(verdict.id, verdict.trial, verdict.judge, verdict.outcome.value, verdict.created),
+                    *(verdict.reason, canonical_json(dict(verdict.evidence))),
+                ),
+            )
+            tier, state, reason = judged(self.all_verdicts(verdict.trial))
+            self.execute(
+                "UPDATE claim SET tier = ?, state = ?, reason = ? WHERE trial = ?",
+                (tier.value, state, reason, verdict.trial),
+            )
+            lead = leaders(self.claims_for(claim.release, claim.trial.key))
+            for whose in ("", claim.vendor):
+                self._set_lead(claim.release, claim.trial.key, whose, lead.get(whose))
+            return self._claims("c.trial = :trial", {"trial": verdict.trial})[0]
+
+    def claim(self, viewer: Viewer, trial: str) -> Claim | None:
+        """A claim that the viewer may see; None where there is none, or none that they could know of."""
+        found = self._claims(f"c.trial = :trial AND {visible_claim('c', 'r')}", {**viewer.values, "trial": trial})
+        return found[0] if found else None
+
+    def verdicts(self, viewer: Viewer, trial: str) -> list[Verdict]:
+        """What was said of a claim, in the order of arrival; nothing where the viewer may not see the claim."""
+        return self.all_verdicts(trial) if self.claim(viewer, trial) else []
+
+    def best(self, viewer: Viewer, key: Key) -> Claim | None:
+        """The claim to use for a key, of all that the viewer may see.
+
+        Of a release, that is who leads of all vendors, where the viewer may see all; else the viewer's own, from which
+        nothing can be told of the others. Between releases the same rule decides.
+        """
+        whose = f"CASE WHEN {sees_all('r', 'l.target')} THEN '' ELSE :account END"
+        found = self._claims(
+            f"{SAME_KEY.format('l')} AND l.vendor IN ('', :account) AND l.vendor = {whose}"
+            f" AND {open_target('r', 'l.target')}"
+            f" AND {visible_claim('c', 'r')} ORDER BY t.seq",
+            {**viewer.values, **vars(key)},
+            "lead l JOIN claim c ON c.trial = l.trial",
+        )
+        return leader(found)
+
+    def standings(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
+        """Ranks and times in a release, by its id: each vendor's leading claim for each key, best first.
+
+        Returns:
+            Rows of ``workload``, ``target``, ``toolchain``, ``policy``, ``vendor`` (id), ``tier``, ``median`` and
+            ``spread`` (seconds), of those that the viewer may know of, and nothing else about them.
+        """
+        tiers = " ".join(f"WHEN '{tier.value}' THEN {tier.rank}" for tier in Tier)
+        return self.rows(
+            "SELECT l.workload, l.target, l.toolchain, l.policy, l.vendor, c.tier, t.median, t.spread FROM lead l"
+            " JOIN claim c ON c.trial = l.trial JOIN release r ON r.id = l.release JOIN trial t ON t.id = l.trial"
+            f" WHERE l.release = :release AND l.vendor <> '' AND {visible_time('c', 'r')}"
+            f" ORDER BY l.workload, l.target, l.toolchain, l.policy, CASE c.tier {tiers} END DESC, t.median, l.vendor",
+            {**viewer.values, "release": release},
+        )
+
+    def pending(self, viewer: Viewer, target: str, limit: int) -> list[Claim]:
+        """What a referee with a chip has not judged yet, oldest first, of releases that are open to it."""
+        return self._claims(
+            f"c.target = :target AND c.state = 'standing' AND t.status = 'ok' AND {visible_claim('c', 'r')}"
+            " AND EXISTS (SELECT 1 FROM account a WHERE a.id = :account AND a.role = 'referee')"
+            " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.trial = c.trial AND v.judge = :account)"
+            " ORDER BY c.received, t.seq LIMIT :limit",
+            {**viewer.values, "target": target, "limit": limit},
+        )
+
+    def claims_for(self, release: str, key: Key) -> list[Claim]:
+        """Every claim for a key in a release, in the order of arrival, whoever may see them: never to be shown."""
+        where = f"c.release = :release AND {SAME_KEY.format('c')} ORDER BY t.seq"
+        return self._claims(where, {"release": release, **vars(key)})
+
+    def all_verdicts(self, trial: str) -> list[Verdict]:
+        """Every verdict on a claim, in the order of arrival, whoever may see it: never to be shown."""
+        columns = ", ".join(Verdict.__dataclass_fields__)
+        rows = self.rows(f"SELECT {columns} FROM verdict WHERE trial = ? ORDER BY seq", (trial,))
+        return [
+            Verdict(**{**row, "outcome": Outcome(row["outcome"]), "evidence": json.loads(row["evidence"])})
+            for row in rows
+        ]
+
+    def _may_judge(self, verdict: Verdict) -> Claim:
+        """The claim that a verdict is about, where its judge may give it."""
+        viewer = Viewer(verdict.created, verdict.judge)
+        claim = self.claim(viewer, verdict.trial)
+        role = self.value("SELECT role FROM account WHERE id = ?", (verdict.judge,))
+        if claim is None or role is None:
+            raise InputError(f"no claim {verdict.trial}")
+        rules = self.rows("SELECT launch, withdraw_s, object_s FROM release WHERE id = ?", (claim.release,))[0]
+        if verdict.outcome is Outcome.WITHDRAWN:
+            if verdict.judge != claim.vendor:
+                raise InputError(f"claim {verdict.trial} is another vendor's; only its own withdraws it")
+            if verdict.created > claim.received + _seconds(rules["withdraw_s"]):
+                raise InputError(f"claim {verdict.trial} can no longer be withdrawn")
+            return claim
+        if role != "referee":
+            raise InputError("only referees judge claims")
+        if verdict.outcome is Outcome.REFUSED:
+            if not verdict.reason.strip():
+                raise InputError("a refusal says why, in a sentence that the vendor can read")
+            if verdict.created > max(rules["launch"], claim.received) + _seconds(rules["object_s"]):
+                raise InputError(f"the time to object to claim {verdict.trial} is over")
+        return claim
+
+    def _claims(self, where: str, values: Mapping[str, Any], source: str = "claim c") -> list[Claim]:
+        rows = self.rows(
+            f"SELECT {FIELDS} FROM {source} JOIN release r ON r.id = c.release JOIN trial t ON t.id = c.trial"
+            f" WHERE {where}",
+            values,
+        )
+        return [_of_row(row) for row in rows]
+
+    def _set_lead(self, release: str, key: Key, whose: str, trial: str | None) -> None:
+        values = (release, key.workload, key.target, key.toolchain, key.policy, whose)
+        if trial is None:
+            self.execute(
+                "DELETE FROM lead WHERE release = ? AND workload = ? AND target = ? AND toolchain = ?"
+                " AND policy = ? AND vendor = ?",
+                values,
+            )
+            return
+        self.execute(
+            "INSERT INTO lead (release, workload, target, toolchain, policy, vendor, trial)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (workload, target, toolchain, policy, release, vendor) DO UPDATE SET trial = excluded.trial",
+            (*values, trial),
+        )
+
+
+def _seconds(deadline: float | None) -> float:
+    return math.inf if deadline is None else deadline
+
+
+def _of_row(row: Mapping[str, Any]) -> Claim:
+    own = {name: row[f"c_{name}"] for name in OWN}
+    return Claim(from_row(row), **{**own, "tier": Tier(own["tier"])})

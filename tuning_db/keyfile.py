@@ -1,0 +1,50 @@
+"""Files that hold a signing key: one line, readable by their owner alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from targets.errors import InputError
+from tuning_db.note import SigningKey
+
+MAX_KEY_FILE = 4096
+
+
+def write_key(path: Path, key: SigningKey) -> None:
+    """Make a file of a key.
+
+    Raises:
+        InputError: it cannot be made, or there is one: a key that is lost cannot be made again.
+        MissingExtra: the extra ``serve`` is not installed.
+    """
+    line = f"{key.dumps()}\n".encode()
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "wb") as opened:
+            opened.write(line)
+            opened.flush()
+            os.fsync(opened.fileno())
+    except FileExistsError:
+        raise InputError(f"{path} is there already; a signing key is never overwritten") from None
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read_key(path: Path) -> SigningKey:
+    """The key in a file.
+
+    Raises:
+        InputError: it cannot be read, or holds no key.
+        MissingExtra: the extra ``serve`` is not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            line = file.read(MAX_KEY_FILE)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        return SigningKey.loads(line.decode().removesuffix("\n"))
+    except ValueError as error:
+        why = "it is not text" if isinstance(error, UnicodeDecodeError) else error
+        raise InputError(f"{path} holds no signing key: {why}") from None

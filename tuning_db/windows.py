@@ -1,0 +1,97 @@
+"""Windows: what is open to whom at a moment, as predicates that stand in every query of the service.
+
+A release opens for its publisher when it is made, for an invited account at the time of its opening, and for everybody
+at its launch. Nothing happens at those times: the clock is part of the query. The release ``public`` has been open to
+everybody for ever; a model that belongs to no release belongs to it, and so does a workload of no model.
+
+Each function returns SQL with the named parameters of ``Viewer.values``. Its arguments are aliases or columns of the
+query around it, never text from outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+PUBLIC = "public"
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who looks, and when.
+
+    Attributes:
+        now: seconds since 1970.
+        account: id of an account, empty for anybody.
+    """
+
+    now: float
+    account: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the named parameters of the predicates stand for."""
+        return {"now": self.now, "account": self.account}
+
+
+def open_release(release: str) -> str:
+    """True where a row of ``release`` is open to the viewer, for one target at least."""
+    return f"({release}.launch <= :now OR {release}.publisher = :account OR {_opening(release)})"
+
+
+def open_target(release: str, target: str) -> str:
+    """The same, for work on one target: an opening may be for one target only, and others stay shut."""
+    return f"({release}.launch <= :now OR {release}.publisher = :account OR {_opening(release, target)})"
+
+
+def sees_all(release: str, target: str) -> str:
+    """True where the viewer may see every vendor's claims for a target: all may from the launch on, referees before."""
+    return f"({release}.launch <= :now OR {_opening(release, target, 'referee')})"
+
+
+def visible_claim(claim: str, release: str) -> str:
+    """True where a claim of a release may be seen with all that is in it.
+
+    Before the launch a claim is its vendor's and the referees' only, whatever the rules of the release say: these may
+    let rivals see ranks and times, but not schedules. Not even the publisher sees those.
+    """
+    return f"({claim}.vendor = :account OR {sees_all(release, f'{claim}.target')})"
+
+
+def visible_time(claim: str, release: str) -> str:
+    """True where it may be known that there is this claim, whose it is and how fast, but not more.
+
+    The publisher always may, who must know how ready the chips are; rivals may where the release is not sealed.
+    """
+    return (
+        f"({visible_claim(claim, release)} OR {release}.publisher = :account"
+        f" OR (NOT {release}.sealed AND {_opening(release, f'{claim}.target')}))"
+    )
+
+
+def public_model(model: str) -> str:
+    """True where anybody may know of a model, given by its id: it is in a launched release, or in none."""
+    return (
+        f"(NOT EXISTS (SELECT 1 FROM release_model rm WHERE rm.model = {model}) OR EXISTS (SELECT 1"
+        f" FROM release_model rm JOIN release pr ON pr.id = rm.release WHERE rm.model = {model} AND pr.launch <= :now))"
+    )
+
+
+def public_workload(workload: str) -> str:
+    """True where anybody may know of a workload, given by its id: through a public model, or as one of no model."""
+    return (
+        f"(EXISTS (SELECT 1 FROM model_op po WHERE po.workload = {workload} AND {public_model('po.model')})"
+        f" OR NOT EXISTS (SELECT 1 FROM model_op po WHERE po.workload = {workload})"
+        f" OR EXISTS (SELECT 1 FROM public_workload pw WHERE pw.workload = {workload}))"
+    )
+
+
+def _opening(release: str, target: str | None = None, role: str | None = None) -> str:
+    """True where the viewer's window is open: for a target, where one is given, and in a role, where one is given."""
+    return (
+        "EXISTS (SELECT 1 FROM opening o JOIN account a ON a.id = o.account"
+        f" WHERE o.release = {release}.id AND o.account = :account AND o.opens <= :now"
+        + (f" AND o.target IN ('', {target})" if target else "")
+        + (f" AND a.role = '{role}'" if role else "")
+        + ")"
+    )

@@ -1,8 +1,9 @@
 """Which log of the ledger holds what, and who may read it.
 
-A release has logs of its own until its launch: one of each vendor, called ``RELEASE.ACCOUNT`` by their ids, so that
-its size tells nobody else what the vendor does, and one of its publisher, called ``RELEASE``. From the launch on they
-are everybody's to read, and what happens then is in ``public``.
+A release has logs of its own until its launch: one of each account that it is open to, called ``RELEASE.ACCOUNT`` by
+their ids, so that its size tells nobody else what the account does, and one of its publisher, called ``RELEASE``. Each
+has what the account did and what it read. From the launch on they are everybody's to read, and what happens then is in
+``public``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from tuning_db.windows import PUBLIC, Viewer, open_release
 
 
 def log_of(store: Store, release: str, account: str, now: float) -> str:
-    """Name of the log for what an account does in a release, both by id."""
-    launched = store.value("SELECT launch <= ? FROM release WHERE id = ?", (now, release))
-    return PUBLIC if launched else f"{release}.{account}"
+    """Name of the log for what an account does in a release, both by id; the release is there."""
+    found = store.rows("SELECT launch, publisher FROM release WHERE id = ?", (release,))[0]
+    if found["launch"] <= now:
+        return PUBLIC
+    return release if found["publisher"] == account else f"{release}.{account}"
 
 
 def open_log(store: Store, viewer: Viewer, log: str) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 
+from schedules.operator import operators
+from tuning_db.screening import space_versions
 from tuning_db.service import claims, errors, health, keys, ledgers, releases, submissions
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
@@ -25,6 +29,10 @@ def make_app(config: Config) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Loaded here, and not while the first submission holds the writer.
+        spaces = config.spaces if config.spaces is not None else await asyncio.to_thread(space_versions)
+        app.state.config = replace(config, spaces=spaces)
+        await asyncio.to_thread(operators)
         try:
             await lanes.open()
             yield

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fastapi import Request
 
 from tuning_db.accounts import Account
+from tuning_db.logs import log_of
 from tuning_db.service.config import Config
 from tuning_db.service.errors import ApiError, too_large, unauthorized
 from tuning_db.service.lanes import Lanes
 from tuning_db.store import Store
-from tuning_db.windows import Viewer
+from tuning_db.windows import PUBLIC, Viewer
 
 T = TypeVar("T")
 
@@ -28,10 +29,12 @@ class Caller:
     Attributes:
         now: seconds since 1970.
         account: None for anybody.
+        reads: log and subject of what they are shown of releases that are not launched.
     """
 
     now: float
     account: Account | None
+    reads: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def viewer(self) -> Viewer:
@@ -45,6 +48,11 @@ class Caller:
             raise unauthorized()
         return self.account
 
+    def is_shown(self, store: Store, release: str, subject: str) -> None:
+        """Say that something of a release, by its id, is in the answer: until its launch a ledger will have it."""
+        if self.account and (log := log_of(store, release, self.account.id, self.now)) != PUBLIC:
+            self.reads.append((log, subject))
+
 
 def service(request: Request) -> tuple[Config, Lanes]:
     """What the app of a request works with."""
@@ -54,20 +62,24 @@ def service(request: Request) -> tuple[Config, Lanes]:
 async def ask(request: Request, question: Callable[[Store, Caller], T], *scopes: str) -> T:
     """Ask the database something, as whoever the request is from, in one snapshot.
 
-    Without scopes anybody may ask, and a token that is shown must be one that may read.
+    Without scopes anybody may ask, and a token that is shown must be one that may read. What is shown of a release
+    before its launch is in a ledger before it is on its way.
 
     Raises:
         ApiError: 401 for a token that opens nothing, or none where one is needed; 403 for one that has no such scope.
     """
     config, lanes = service(request)
 
-    def asked(store: Store) -> T:
+    def asked(store: Store) -> tuple[T, Caller]:
         caller = _caller(request, store, config.clock())
         if scopes or caller.account:
             _require(caller, *(scopes or ("read",)))
-        return question(store, caller)
+        return question(store, caller), caller
 
-    return await lanes.read(asked)
+    answer, caller = await lanes.read(asked)
+    if caller.reads:
+        await lanes.write(lambda store: _note(store, caller))
+    return answer
 
 
 async def admit(request: Request, *scopes: str) -> None:
@@ -122,6 +134,11 @@ def _caller(request: Request, store: Store, now: float) -> Caller:
     if account is None:
         raise unauthorized()
     return Caller(now, account)
+
+
+def _note(store: Store, caller: Caller) -> None:
+    for log, subject in caller.reads:
+        store.append(log, caller.known.name, "read", {"subject": subject}, caller.now)
 
 
 def _require(caller: Caller, *scopes: str) -> None:

@@ -23,6 +23,7 @@ async def one(request: Request, id: str) -> dict[str, Any]:
         claim = store.claim(caller.viewer, id)
         if claim is None:
             raise not_found()
+        caller.is_shown(store, claim.release, f"claim {claim.trial.id}")
         said = [
             {
                 "judge": store.account(verdict.judge).name,
@@ -46,6 +47,7 @@ async def champion(request: Request, workload: str, target: str, toolchain: str,
         claim = store.best(caller.viewer, Key(workload, target, toolchain, policy))
         if claim is None:
             raise not_found()
+        caller.is_shown(store, claim.release, f"champion {claim.trial.id}")
         return shown(store, claim)
 
     return await ask(request, question)

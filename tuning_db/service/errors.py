@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from targets.errors import HeadstartError, InputError
@@ -89,6 +90,11 @@ def install(app: FastAPI) -> None:
         wrong = sorted({".".join(str(part) for part in one["loc"]) for one in error.errors()})
         return response(ApiError(400, "invalid", f"missing or not as documented: {', '.join(wrong)}"))
 
+    async def gone(request: Request, error: Exception) -> Response:
+        # Nobody will read it; the line in the log will say that it was the client's doing.
+        return response(ApiError(400, "invalid", "the body ended early"))
+
+    app.add_exception_handler(ClientDisconnect, gone)
     for kind in (ApiError, HeadstartError):
         app.add_exception_handler(kind, headstart)
     app.add_exception_handler(HTTPException, http)

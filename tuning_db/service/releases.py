@@ -42,9 +42,14 @@ INVITATION = record({"account": text, "opens": MOMENT}, {"target": text})
 @router.get("")
 async def listed(request: Request) -> dict[str, Any]:
     """The releases that are open to whoever asks, the next launch first."""
-    return await ask(
-        request, lambda store, caller: {"releases": [shown(store, one) for one in store.releases(caller.viewer)]}
-    )
+
+    def question(store: Store, caller: Caller) -> dict[str, Any]:
+        found = store.releases(caller.viewer)
+        for release in found:
+            caller.is_shown(store, release.id, "releases")
+        return {"releases": [shown(store, release) for release in found]}
+
+    return await ask(request, question)
 
 
 @router.get("/{id}")
@@ -53,6 +58,7 @@ async def one(request: Request, id: str) -> dict[str, Any]:
 
     def question(store: Store, caller: Caller) -> dict[str, Any]:
         release = found(store, caller.viewer, id)
+        caller.is_shown(store, release.id, "release")
         models, workloads = store.models_of(caller.viewer, release.id), store.workloads_of(caller.viewer, release.id)
         return {**shown(store, release), "models": models, "workloads": workloads}
 
@@ -65,6 +71,7 @@ async def standings(request: Request, id: str) -> dict[str, Any]:
 
     def question(store: Store, caller: Caller) -> dict[str, Any]:
         release = found(store, caller.viewer, id)
+        caller.is_shown(store, release.id, "standings")
         rows = store.standings(caller.viewer, release.id)
         return {"standings": [{**row, "vendor": store.account(row["vendor"]).name} for row in rows]}
 

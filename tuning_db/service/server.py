@@ -56,13 +56,13 @@ def make_server(config: Config, ready: Callable[[], None], cert: Path | None = N
     """
     options: dict[str, Any] = {"ssl_certfile": cert, "ssl_keyfile": key} if cert and key else {}
     made = uvicorn.Config(
-        make_app(config), lifespan="on", log_config=None, access_log=False, server_header=False,
+        make_app(config), lifespan="on", loop="asyncio", http="h11", ws="none", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=GRACE_S, **options,
     )  # fmt: skip
     try:
         made.load()
     except OSError as error:  # errors of TLS are such
-        raise InputError(f"cannot use the certificate {cert} with the key {key}: {error.strerror}") from None
+        raise InputError(f"cannot use the certificate {cert} with the key {key}: {error.strerror or error}") from None
     return Server(made, ready)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import secrets
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from targets.digest import digest
 from tests.tuning_db.claims import CHIP, WORKLOAD, claim
 from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN
-from tests.tuning_db.service.running import COMPUTATION, EARLY, LAUNCH, Answer, Service
+from tests.tuning_db.service.running import COMPUTATION, EARLY, LAUNCH, START, Answer, Service, call
 from tuning_db.batch import Batch
 from tuning_db.keys import PrivateKey
 from tuning_db.releases import DAY
@@ -80,6 +81,26 @@ def test_what_is_hidden_is_answered_as_what_is_not_there(hidden: Service) -> Non
     # The same questions find something where there is something to find.
     assert hidden.get("/v1/releases/r1", "acme").status == 200
     assert hidden.get(f"/v1/champion?{pair(hidden, 'key')[0]}", "acme").status == 200
+
+
+def test_any_route_at_any_time_before_the_window(hidden: Service) -> None:
+    lucky = random.Random(11)
+    opens = {**dict.fromkeys(UNINVITED, LAUNCH), "acme": EARLY}
+    queries = ("", "", "?old=0", "?old=1", "?start=1&count=1", "?start=-1", "?x=y")
+    endings = ("", "", "", ".", "/", "%2e", ".public", "%00", "X")
+    for _ in range(1000):
+        who, (path, kinds) = lucky.choice(list(opens)), lucky.choice([item for item in PATHS.items() if item[1]])
+        kind, query, ending = lucky.choice(kinds), lucky.choice(queries), lucky.choice(endings)
+        if (who, kind) == ("acme", "trial"):
+            continue  # its own, whatever becomes of its invitation
+        hidden.now = lucky.choice([opens[who] - 1e-3, lucky.uniform(START, opens[who] - 1)])
+        method = lucky.choice(["GET", "GET", "GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+        seen = []
+        for of in pair(hidden, kind):
+            where = f"{path}?{of}{ending}" if kind == "key" else f"{path.format(id=of, log=of)}{ending}{query}"
+            seen.append(call(hidden.port, method, where, hidden.tokens[who] if who else None).seen)
+        assert seen[0] == seen[1], (method, path, kind, query, ending, who)
+        assert seen[0][0] in (400, 403, 404, 405)
 
 
 def test_methods_and_bodies_tell_nothing(hidden: Service) -> None:

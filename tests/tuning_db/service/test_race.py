@@ -6,13 +6,21 @@ import json
 
 from tests.tuning_db.claims import CHIP, WORKLOAD, batch, claim
 from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN
-from tests.tuning_db.service.running import COMPUTATION, EARLY, LATE, LAUNCH, PEOPLE, Service
+from tests.tuning_db.service.running import COMPUTATION, EARLY, LATE, LAUNCH, PEOPLE, SERVICE, Service
 from tuning_db.check import check
+from tuning_db.note import VerifierKey
 from tuning_db.receipt import verify_log, verify_receipt
 from tuning_db.store import Store
 
 CHAMPION = f"/v1/champion?workload={WORKLOAD}&target={CHIP.fingerprint}&toolchain={TOOLCHAIN.id}&policy={POLICY.id}"
 EVERYBODY = [None, *(name for name in PEOPLE if name != "root")]
+
+
+def done(race: Service, log: str) -> tuple[list[tuple[str, str, str | None]], list[str]]:
+    """Actor, action and subject of the entries of a log that is open to everybody, and their texts."""
+    texts = race.get(f"/v1/ledgers/{log}/entries").json["entries"]
+    found = [json.loads(text) for text in texts]
+    return [(entry["actor"], entry["action"], entry["payload"].get("subject")) for entry in found], texts
 
 
 def test_from_creation_to_launch(race: Service) -> None:
@@ -36,9 +44,11 @@ def test_from_creation_to_launch(race: Service) -> None:
     taken = race.submit("acme")
     assert taken.status == 200, taken.body
     (trial,) = taken.json["claims"]
-    entry, checkpoint = verify_receipt(json.dumps(taken.json["receipt"]).encode(), race.verifier(log))
+    known = VerifierKey(f"{SERVICE}/{log}", race.verifier("public").public)
+    entry, checkpoint = verify_receipt(json.dumps(taken.json["receipt"]).encode(), known)
     assert (entry.actor, entry.action, entry.payload["claims"]) == ("acme", "submit", [trial])
-    assert (entry.payload["batch"], entry.created, checkpoint.size) == (taken.json["batch"], EARLY, 1)
+    # Before it are what acme read: that there is a release, and what is in it.
+    assert (entry.payload["batch"], entry.created, checkpoint.size) == (taken.json["batch"], EARLY, 2)
 
     # The claim is its vendor's and the referees' to see; the publisher sees the time and no more.
     for who in EVERYBODY:
@@ -69,9 +79,19 @@ def test_from_creation_to_launch(race: Service) -> None:
         ]
         entries = race.get(f"/v1/ledgers/{log}/entries", who).json
         texts = [text.encode() for text in entries["entries"]]
-        assert verify_log(texts, entries["checkpoint"], race.verifier(log)).size == 1
-    made = race.get(f"/v1/ledgers/{id}/entries").json["entries"]
-    assert [json.loads(text)["action"] for text in made] == ["create", "invite", "invite"]
+        assert verify_log(texts, entries["checkpoint"], race.verifier(log)).size == len(texts)
+        assert texts == [text.encode() for text in done(race, log)[1]]
+    claimed = f"claim {trial}"
+    assert done(race, log)[0] == [
+        ("acme", "read", "release"),
+        ("acme", "submit", None),
+        *[("acme", "read", f"champion {trial}"), ("acme", "read", claimed), ("acme", "read", f"champion {trial}")],
+        *[("acme", "read", claimed), ("acme", "read", f"champion {trial}")],
+    ]
+    assert done(race, id)[0] == [
+        *[("lab", "create", None), ("lab", "invite", None), ("lab", "invite", None)],
+        *[("lab", "read", "releases"), ("lab", "read", "standings")],
+    ]
     # What is claimed from now on is in the log of everybody.
     after = race.submit("rival", 3)
     assert json.loads(after.json["receipt"]["entry"])["log"] == "public"

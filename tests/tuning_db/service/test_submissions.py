@@ -131,6 +131,15 @@ def test_large_bodies_are_not_read(begun: Service) -> None:
     assert begun.submit("acme").status == 200
 
 
+def test_a_client_that_goes_away(begun: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "headstart.service")
+    head = f"POST /v1/submissions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {begun.tokens['acme']}\r\n"
+    with socket.create_connection(("127.0.0.1", begun.port), timeout=60) as raw:
+        raw.sendall(f"{head}Content-Length: 1000\r\n\r\nhalf of".encode())
+    assert begun.submit("acme").status == 200
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[" * 1000, b"{}", b'{"payload": NaN}'])
 def test_what_is_no_envelope(begun: Service, body: bytes) -> None:
     assert begun.post("/v1/submissions", "acme", body).reasons == {"malformed"}
@@ -150,7 +159,10 @@ def test_a_file_that_cannot_be_written_is_still_read(begun: Service, monkeypatch
     assert (answer.status, answer.code) == (503, "unavailable")
     assert str(begun.db).encode() not in answer.body
     assert begun.submit("acme").code == "unavailable"
-    assert begun.get("/v1/releases/r1", "acme").status == 200
+    assert begun.get("/v1/releases").status == 200
+    assert begun.get("/v1/releases/r1", "rival").code == "not_found"
+    # But nobody reads of a release to come without a ledger that says so.
+    assert begun.get("/v1/releases/r1", "acme").code == "unavailable"
 
 
 def test_an_error_that_nobody_thought_of(begun: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 
 from tuning_db.accounts import Account
 from tuning_db.logs import log_of
+from tuning_db.readers import Reader, parse
 from tuning_db.service.config import Config
 from tuning_db.service.errors import ApiError, too_large, unauthorized
 from tuning_db.service.lanes import Lanes
@@ -123,6 +124,19 @@ async def body(request: Request, limit: int) -> bytes:
             raise too_large(limit)
         parts.append(part)
     return b"".join(parts)
+
+
+def read_json(reader: Reader, data: bytes, depth: int = 12) -> dict[str, Any]:
+    """The fields of a body.
+
+    Raises:
+        ApiError: 400 where it is not the JSON that ``reader`` reads.
+    """
+    try:
+        given: dict[str, Any] = reader(parse(data, depth))
+    except ValueError as error:
+        raise ApiError(400, "malformed", f"the body: {error}") from None
+    return given
 
 
 def _caller(request: Request, store: Store, now: float) -> Caller:

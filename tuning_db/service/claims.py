@@ -6,13 +6,22 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from tuning_db.claim import Claim
+from tuning_db.claim import Claim, Outcome, Verdict
+from tuning_db.logs import log_of
+from tuning_db.readers import mapping, matching, plain, record
 from tuning_db.records import Key
-from tuning_db.service.auth import Caller, ask
+from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, read_json
 from tuning_db.service.errors import not_found
 from tuning_db.store import Store
 
 router = APIRouter(prefix="/v1", tags=["claims"])
+
+MAX_VERDICT = 64 << 10
+OUTCOMES = [outcome.value for outcome in Outcome]
+VERDICT = record(
+    {"outcome": matching("|".join(OUTCOMES), f"one of {', '.join(OUTCOMES)}")},
+    {"reason": plain(1000), "evidence": mapping},
+)
 
 
 @router.get("/claims/{id}")
@@ -37,6 +46,30 @@ async def one(request: Request, id: str) -> dict[str, Any]:
         return {**shown(store, claim), "verdicts": said}
 
     return await ask(request, question)
+
+
+@router.post("/claims/{id}/verdicts", status_code=201, openapi_extra=JSON_BODY)
+async def judge(request: Request, id: str) -> dict[str, Any]:
+    """Say what a referee found of a claim, or as its vendor that it is withdrawn; answers with the claim as it is then.
+
+    The body has ``outcome``, and perhaps ``reason`` and ``evidence``.
+    """
+    await admit(request, "judge", "submit")
+    given = read_json(VERDICT, await body(request, MAX_VERDICT))
+
+    def deed(store: Store, caller: Caller) -> dict[str, Any]:
+        claim = store.claim(caller.viewer, id)
+        if claim is None:
+            raise not_found()
+        outcome = Outcome(given["outcome"])
+        verdict = Verdict(id, caller.known.id, outcome, caller.now, given.get("reason", ""), given.get("evidence", {}))
+        after = store.add_verdict(verdict)
+        told = {"claim": id, "outcome": outcome.value, "verdict": verdict.id}
+        log = log_of(store, claim.release, caller.known.id, caller.now)
+        store.append(log, caller.known.name, "judge", told, caller.now)
+        return shown(store, after)
+
+    return await act(request, deed, "judge", "submit")
 
 
 @router.get("/champion")

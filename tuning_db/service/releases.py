@@ -9,18 +9,17 @@ from fastapi import APIRouter, Request
 from targets.digest import digest
 from targets.errors import InputError
 from tuning_db.embargo import embargoed
-from tuning_db.readers import Reader, between, count, entries, flag, mapping, name, optional, parse, record, text
+from tuning_db.readers import between, count, entries, flag, mapping, name, optional, record, text
 from tuning_db.releases import Release, Rules
 from tuning_db.screening import catalogue_by_fingerprint
-from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body
-from tuning_db.service.errors import ApiError, not_found
+from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, read_json
+from tuning_db.service.errors import not_found
 from tuning_db.store import Store
 from tuning_db.windows import Viewer
 
 router = APIRouter(prefix="/v1/releases", tags=["releases"])
 
 MAX_RELEASE, MAX_INVITATION = 8 << 20, 4096
-DEPTH = 12
 MOMENT = between(0, 253402300799)
 RULES = record({}, {"sealed": flag, "withdraw_s": optional(MOMENT), "object_s": optional(MOMENT)})
 OP = record({"name": text, "operator": text, "params": mapping, "calls": count, "workload": optional(text)})
@@ -82,7 +81,7 @@ async def standings(request: Request, id: str) -> dict[str, Any]:
 async def create(request: Request) -> dict[str, Any]:
     """Make a release: ``name``, ``launch``, ``models``, ``workloads`` and perhaps ``rules``."""
     await admit(request, "publish")
-    given = _read(RELEASE, await body(request, MAX_RELEASE))
+    given = read_json(RELEASE, await body(request, MAX_RELEASE))
 
     def deed(store: Store, caller: Caller) -> dict[str, Any]:
         ids = {digest("w", one["canonical"]) for one in given["workloads"]}
@@ -105,7 +104,7 @@ async def create(request: Request) -> dict[str, Any]:
 async def invite(request: Request, id: str) -> dict[str, Any]:
     """Open a release for an ``account`` when the time ``opens`` comes, perhaps for one ``target`` only."""
     await admit(request, "publish")
-    given = _read(INVITATION, await body(request, MAX_INVITATION))
+    given = read_json(INVITATION, await body(request, MAX_INVITATION))
 
     def deed(store: Store, caller: Caller) -> dict[str, Any]:
         release = found(store, caller.viewer, id)
@@ -151,11 +150,3 @@ def _require_target(store: Store, target: str, now: float) -> None:
     there = store.value("SELECT 1 FROM target WHERE fingerprint = ?", (target,))
     if not there or target in embargoed(store, now).get("target", ()):
         raise InputError(f"no target {target}")
-
-
-def _read(reader: Reader, data: bytes) -> dict[str, Any]:
-    try:
-        given: dict[str, Any] = reader(parse(data, DEPTH))
-    except ValueError as error:
-        raise ApiError(400, "malformed", f"the body: {error}") from None
-    return given

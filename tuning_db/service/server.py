@@ -56,8 +56,8 @@ def make_server(config: Config, ready: Callable[[], None], cert: Path | None = N
     """
     options: dict[str, Any] = {"ssl_certfile": cert, "ssl_keyfile": key} if cert and key else {}
     made = uvicorn.Config(
-        make_app(config), lifespan="on", loop="asyncio", http="h11", ws="none", log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=GRACE_S, **options,
+        make_app(config), lifespan="on", loop="asyncio", http="h11", ws="none", server_header=False,
+        log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, **options,
     )  # fmt: skip
     try:
         made.load()

@@ -129,11 +129,37 @@ def test_an_open_race_shows_times_and_no_schedules(service: Service) -> None:
     assert service.get(f"/v1/claims/{trial}", "late").status == 404
 
 
-def test_a_referee_of_the_release_sees_every_claim(race: Service) -> None:
+def test_a_referee_of_the_release_judges(race: Service) -> None:
     race.invite(race.ids["r1"], "judge")
     race.now = EARLY
     trial = race.submit("acme").json["claims"][0]
+    path, good = f"/v1/claims/{trial}/verdicts", {"outcome": "reproduced", "evidence": {"seconds": [1.5e-3]}}
     assert race.get(f"/v1/claims/{trial}", "judge").json["vendor"] == "acme"
+    assert race.post(path, "judge", good).json["tier"] == "reproduced"
+    (verdict,) = race.get(f"/v1/claims/{trial}", "acme").json["verdicts"]
+    assert (verdict["judge"], verdict["outcome"], verdict["evidence"]) == ("judge", "reproduced", good["evidence"])
+    assert race.post(path, "judge", {"outcome": "refused"}).code == "invalid"
+    assert race.post(path, "judge", {"outcome": "refused", "reason": "wrong output"}).json["state"] == "refused"
+    assert race.get(CHAMPION, "acme").status == 404
+    race.now = LAUNCH
+    acted = [what for what in done(race, f"{race.ids['r1']}.{race.ids['judge']}")[0] if what[1] != "read"]
+    assert acted == [("judge", "judge", None)] * 2
+
+
+def test_who_may_say_what_of_a_claim(race: Service) -> None:
+    race.now = LATE
+    trial = race.submit("acme").json["claims"][0]
+    path, absent = (f"/v1/claims/{id}/verdicts" for id in (trial, "t" + 28 * "0"))
+    for who in ("judge", "rival", "late", "lab", "user", None):
+        answers = [race.post(of, who, {"outcome": "withdrawn"}) for of in (path, absent)]
+        assert answers[0].seen == answers[1].seen
+        assert answers[0].status == (404 if who in ("judge", "rival", "late") else 403 if who else 401)
+    assert race.post(path, "acme", {"outcome": "reproduced"}).code == "invalid"
+    assert race.post(path, "acme", {"outcome": "perfect"}).code == "malformed"
+    assert race.post(path, "acme", {"outcome": "withdrawn", "reason": "a mistake"}).json["state"] == "withdrawn"
+    assert race.get(CHAMPION, "acme").status == 404
+    with Store.open(race.db, read_only=True) as store:
+        assert check(store) == []
 
 
 def test_a_ledger_shows_that_it_continues(race: Service) -> None:

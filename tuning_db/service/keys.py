@@ -39,7 +39,7 @@ async def register(request: Request) -> dict[str, Any]:
     return await act(request, deed, "submit")
 
 
-@router.delete("/keys/{id}", status_code=204)
+@router.delete("/keys/{id}", status_code=204, response_model=None)
 async def revoke_key(request: Request, id: str) -> None:
     """Revoke a key of whoever asks, from now on."""
 
@@ -51,7 +51,7 @@ async def revoke_key(request: Request, id: str) -> None:
     await act(request, deed, "submit")
 
 
-@router.delete("/tokens/{id}", status_code=204)
+@router.delete("/tokens/{id}", status_code=204, response_model=None)
 async def revoke_token(request: Request, id: str) -> None:
     """Revoke a token by its id: one of whoever asks, or for an operator anybody's."""
 

@@ -62,7 +62,7 @@ def test_the_database_names_no_compiler(module: str) -> None:
     ("package", "unwanted"),
     [
         ("tuning_db", ["tvm", "cryptography"]),
-        ("cli", ["tvm", "torch", "onnx", "xgboost", "matplotlib", "jinja2", "cryptography"]),
+        ("cli", ["tvm", "torch", "onnx", "xgboost", "matplotlib", "jinja2", "cryptography", "fastapi", "uvicorn"]),
     ],
 )
 def test_what_loading_brings(package: str, unwanted: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -59,9 +59,7 @@ class ClaimedTrial:
     @cached_property
     def id(self) -> str:
         """Hash of key, schedule and samples: equal where somebody sends the same measurement again."""
-        key = self.key
-        parts = [key.workload, key.target, key.toolchain, key.policy, self.schedule.id, list(self.samples)]
-        return digest("d", canonical_json(parts))
+        return claim_id(self.key, self.schedule.id, self.samples)
 
     def trial(self, author: str, job: str = "") -> Trial:
         """The trial as it is stored, with an id of its own."""
@@ -120,6 +118,12 @@ class Batch:
             return canonical_json(BATCH(json.loads(json.dumps(whole)))).encode()
         except ValueError as error:
             raise InputError(printable(f"this cannot be sent in a batch: {error}")) from None
+
+
+def claim_id(key: Key, schedule: str, samples: Sequence[float]) -> str:
+    """Hash of a claim: ``ClaimedTrial.id``, also for one that is a trial in a database by now."""
+    parts = [key.workload, key.target, key.toolchain, key.policy, schedule, [float(sample) for sample in samples]]
+    return digest("d", canonical_json(parts))
 
 
 def read_batch(data: bytes) -> Batch:

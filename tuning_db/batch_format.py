@@ -8,6 +8,7 @@ from tuning_db.readers import (
     Reader,
     between,
     entries,
+    flag,
     mapping,
     matching,
     name,
@@ -46,12 +47,6 @@ def _exactly(expected: Any) -> Reader:
         return value
 
     return read
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
 
 
 def _features(value: Any) -> tuple[str, ...]:
@@ -103,9 +98,9 @@ SPEC = record(
 EVIDENCE: dict[str, Reader] = {
     "incumbent": schedule,
     "ratios": _list(entries(between(1e-9, 1e9), MAX_SAMPLES)),
-    "again": _flag,
+    "again": flag,
     "prepare_s": duration,
-    "settled": _flag,
+    "settled": flag,
 }
 TRIAL = record(
     {

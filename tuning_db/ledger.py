@@ -1,6 +1,6 @@
 """Ledgers: logs that are only ever added to, each with the Merkle tree that proves it.
 
-There is one log for the public and one for each release until its launch. An entry has a number within its own log and
+There is one for the public, and others for each release until its launch. An entry has a number within its own log and
 nothing else counts it, so that a log looks the same whatever happens in the others.
 
 An entry lies there with the hashes of all perfect subtrees that end with it, two on average. Those never change, and

@@ -281,6 +281,27 @@ RACE = (
     ),
 )
 
+SUBMISSIONS = (
+    # No rowid: nothing here counts across vendors.
+    """CREATE TABLE submission (
+        batch TEXT PRIMARY KEY,        -- hash of its bytes
+        vendor TEXT NOT NULL REFERENCES account (id),
+        nonce TEXT NOT NULL,
+        content TEXT NOT NULL,         -- hash of what is claimed
+        log TEXT NOT NULL,             -- where its entry is, with what it held
+        seq INTEGER NOT NULL,
+        notes TEXT NOT NULL,           -- JSON: what the vendor was told of it
+        UNIQUE (vendor, nonce),
+        UNIQUE (vendor, content),
+        FOREIGN KEY (log, seq) REFERENCES ledger_entry (log, seq)
+    ) WITHOUT ROWID""",
+    *(
+        f"""CREATE TRIGGER submission_is_never_{done} BEFORE {event} ON submission
+        BEGIN SELECT RAISE(ABORT, 'submissions are append-only'); END"""
+        for event, done in (("UPDATE", "changed"), ("DELETE", "deleted"))
+    ),
+)
+
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
@@ -300,6 +321,13 @@ def m002_ledger(db: sqlite_utils.Database) -> None:
 def m003_race(db: sqlite_utils.Database) -> None:
     """Accounts, releases with windows, claims and what is said of them."""
     for statement in RACE:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m004_submissions(db: sqlite_utils.Database) -> None:
+    """Batches that were taken, so that a retry gets the answer of then."""
+    for statement in SUBMISSIONS:
         db.conn.execute(statement)
 
 

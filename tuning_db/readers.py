@@ -43,6 +43,13 @@ def number(value: Any) -> float:
     return float(value)
 
 
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def name(value: Any) -> str:
     """A name: lower-case letters and digits of ASCII, with single ``.``, ``_`` or ``-`` between them."""
     if not isinstance(value, str) or len(value) > LONGEST_NAME or not NAME.fullmatch(value):
@@ -145,7 +152,9 @@ def record(fields: Mapping[str, Reader], may_have: Mapping[str, Reader] | None =
         if not isinstance(value, dict):
             raise ValueError("must be an object")
         if wrong := sorted((set(fields) - set(value)) | (set(value) - set(known))):
-            raise ValueError(f"must have the fields {', '.join(fields)}; missing or too many: {', '.join(wrong)}")
+            # Names that a stranger chose: none may break the line or steer a terminal.
+            named = ", ".join(ascii(field)[1:-1] for field in wrong)
+            raise ValueError(f"must have the fields {', '.join(fields)}; missing or too many: {named}")
         found = {}
         for field, reader in known.items():
             if field in value:

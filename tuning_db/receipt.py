@@ -49,8 +49,10 @@ def checkpoint_of(ledgers: Ledgers, log: str, key: SigningKey, size: int | None 
     return sign_checkpoint(Checkpoint(named.name, whole, ledgers.root(log, whole)), named)
 
 
-def receipt(ledgers: Ledgers, log: str, seq: int, key: SigningKey, old: int | None = None) -> dict[str, Any]:
-    """A receipt for an entry against the log as it is now; ``key`` is the service's.
+def receipt(
+    ledgers: Ledgers, log: str, seq: int, key: SigningKey, old: int | None = None, size: int | None = None
+) -> dict[str, Any]:
+    """A receipt for an entry against the log as it is now, or was at ``size``; ``key`` is the service's.
 
     Args:
         old: a size of which the receipt is to show that the log continues it.
@@ -59,15 +61,15 @@ def receipt(ledgers: Ledgers, log: str, seq: int, key: SigningKey, old: int | No
         InputError: the log has no such entry or size.
         MissingExtra: the extra ``serve`` is not installed.
     """
-    size = ledgers.size(log)
+    whole = ledgers.size(log) if size is None else size
     document: dict[str, Any] = {
         "schema": RECEIPT,
         "entry": ledgers.entry(log, seq).content,
-        "inclusion": _hexes(ledgers.inclusion(log, seq, size)),
-        "checkpoint": checkpoint_of(ledgers, log, key, size),
+        "inclusion": _hexes(ledgers.inclusion(log, seq, whole)),
+        "checkpoint": checkpoint_of(ledgers, log, key, whole),
     }
     if old is not None:
-        document["consistency"] = {"old": old, "proof": _hexes(ledgers.consistency(log, old, size))}
+        document["consistency"] = {"old": old, "proof": _hexes(ledgers.consistency(log, old, whole))}
     return document
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -181,6 +182,27 @@ class Releases(Models):
     def releases(self, viewer: Viewer) -> list[Release]:
         """The releases that are open to the viewer, the next launch first."""
         return self._releases(viewer)
+
+    def models_of(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
+        """The models of a release, by its id, with their ``ops``; none where it is not open to the viewer."""
+        rows = self.rows(
+            "SELECT m.id, m.name, m.source, m.step FROM release r JOIN release_model rm ON rm.release = r.id"
+            f" JOIN model m ON m.id = rm.model WHERE r.id = :release AND {open_release('r')} ORDER BY m.name, m.id",
+            {**viewer.values, "release": release},
+        )
+        return [{**row, "step": json.loads(row["step"]), "ops": self._ops(row["id"])} for row in rows]
+
+    def workloads_of(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
+        """``id`` and ``canonical`` of the workloads of those models; none where it is not open to the viewer.
+
+        And no more: the rest of a row is by whoever added it first, who may be the publisher of another release.
+        """
+        return self.rows(
+            "SELECT w.id, w.canonical FROM workload w WHERE w.id IN (SELECT p.workload FROM release r"
+            " JOIN release_model rm ON rm.release = r.id JOIN model_op p ON p.model = rm.model"
+            f" WHERE r.id = :release AND {open_release('r')}) ORDER BY w.id",
+            {**viewer.values, "release": release},
+        )
 
     def openings(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
         """Who is invited when to a release, by its id; nothing for viewers who are not its publisher."""

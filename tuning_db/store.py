@@ -18,13 +18,14 @@ from tuning_db.ledger import Ledgers
 from tuning_db.models import Models
 from tuning_db.records import Key, Policy, Toolchain, Trial
 from tuning_db.releases import Releases
+from tuning_db.submissions import Submissions
 from tuning_db.trials import COLUMNS, from_row, insert
 
 # Rows read at once: between two pages nothing is held open, so a slow reader never keeps the WAL from shrinking.
 PAGE = 1000
 
 
-class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims):
+class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.

@@ -165,6 +165,19 @@ CREATE TABLE signing_key (
         revoked REAL                   -- what it signed from then on is not believed
     ) WITHOUT ROWID
 
+CREATE TABLE submission (
+        batch TEXT PRIMARY KEY,        -- hash of its bytes
+        vendor TEXT NOT NULL REFERENCES account (id),
+        nonce TEXT NOT NULL,
+        content TEXT NOT NULL,         -- hash of what is claimed
+        log TEXT NOT NULL,             -- where its entry is, with what it held
+        seq INTEGER NOT NULL,
+        notes TEXT NOT NULL,           -- JSON: what the vendor was told of it
+        UNIQUE (vendor, nonce),
+        UNIQUE (vendor, content),
+        FOREIGN KEY (log, seq) REFERENCES ledger_entry (log, seq)
+    ) WITHOUT ROWID
+
 CREATE TABLE target (
         fingerprint TEXT PRIMARY KEY,  -- hash of the fields of spec that change code or speed
         name TEXT NOT NULL,
@@ -295,6 +308,12 @@ CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger
 CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger
         WHEN NEW.log <> OLD.log OR NEW.size <> OLD.size + 1
         BEGIN SELECT RAISE(ABORT, 'ledgers are append-only'); END
+
+CREATE TRIGGER submission_is_never_changed BEFORE UPDATE ON submission
+        BEGIN SELECT RAISE(ABORT, 'submissions are append-only'); END
+
+CREATE TRIGGER submission_is_never_deleted BEFORE DELETE ON submission
+        BEGIN SELECT RAISE(ABORT, 'submissions are append-only'); END
 
 CREATE TRIGGER trial_is_never_changed BEFORE UPDATE ON trial
         BEGIN SELECT RAISE(ABORT, 'trials are append-only'); END

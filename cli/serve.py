@@ -1,0 +1,65 @@
+"""``headstart serve``: a shared database over HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from cli._options import db_option
+from targets.errors import InputError, MissingExtra
+
+
+@click.command()
+@db_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8420, show_default=True, help="Port; 0 for a free one.")
+@click.option(
+    "--ledger-key",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Signing key, as `headstart ledger key` makes it.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain in PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key in PEM.")
+def command(db: Path, host: str, port: int, ledger_key: Path, tls_cert: Path | None, tls_key: Path | None) -> None:
+    """Serve a database to vendors, publishers and the public until it is stopped by Ctrl-C or SIGTERM.
+
+    Prints one line of JSON with its url, service and verifier key when it takes requests; what it does goes to standard
+    error, a line of JSON for each request. Accounts are made with `headstart accounts`.
+
+    \b
+    Example:
+      headstart serve --db race.db --ledger-key service.key
+      headstart serve --db race.db --ledger-key service.key --host 0.0.0.0 --tls-cert chain.pem --tls-key tls.key
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise InputError("TLS takes both --tls-cert and --tls-key")
+    try:
+        from tuning_db.service.config import Config
+        from tuning_db.service.server import ended_by_signals, listen, log_to_stderr, make_server
+    except ModuleNotFoundError:
+        raise MissingExtra("the service", "serve") from None
+    from tuning_db.checkpoint import key_of_log
+    from tuning_db.keyfile import read_key
+    from tuning_db.store import Store
+    from tuning_db.windows import PUBLIC
+
+    key = read_key(ledger_key)
+    # What is wrong with the file is said here in one line, and an older schema upgraded.
+    with Store.open(db, create=False):
+        pass
+    with listen(host, port) as bound:
+        at = bound.getsockname()
+        name = f"[{at[0]}]" if ":" in at[0] else at[0]
+        told = {
+            "url": f"{'https' if tls_cert else 'http'}://{name}:{at[1]}",
+            "port": at[1],
+            "service": key.name,
+            "verifier_key": str(key_of_log(key, PUBLIC).verifier),
+        }
+        server = make_server(Config(db, key), lambda: click.echo(json.dumps(told)), tls_cert, tls_key)
+        log_to_stderr()
+        with ended_by_signals():
+            server.run(sockets=[bound])

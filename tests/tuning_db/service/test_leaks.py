@@ -1,0 +1,165 @@
+"""Before its window a release does not exist: no answer tells it from one that was never made."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import secrets
+
+import pytest
+
+from targets.digest import digest
+from tests.tuning_db.claims import CHIP, WORKLOAD, claim
+from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN
+from tests.tuning_db.service.running import COMPUTATION, EARLY, LAUNCH, START, Answer, Service, call
+from tuning_db.batch import Batch
+from tuning_db.keys import PrivateKey
+from tuning_db.releases import DAY
+from tuning_db.service.app import make_app
+from tuning_db.service.config import Config
+
+# What stands for the hidden thing and for one of the same form that does not exist, for each route.
+PATHS = {
+    "/healthz": [],
+    "/v1/releases": [],
+    "/v1/keys": [],
+    "/v1/releases/{id}": ["release", "name"],
+    "/v1/releases/{id}/standings": ["release", "name"],
+    "/v1/claims/{id}": ["trial"],
+    "/v1/champion": ["key"],
+    "/v1/ledgers/{log}/checkpoint": ["release", "log", "rivals"],
+    "/v1/ledgers/{log}/entries": ["release", "log", "rivals"],
+}
+UNINVITED = [None, "rival", "late", "other-lab", "judge", "user", "root"]
+
+
+@pytest.fixture
+def hidden(race: Service) -> Service:
+    """A race in which acme has claimed things, a moment before its launch; late is not let in before the day after."""
+    race.invite(race.ids["r1"], "late", opens=LAUNCH + DAY)
+    race.now = EARLY
+    race.ids["trial"] = race.submit("acme").json["claims"][0]
+    race.now = LAUNCH - 1e-3
+    return race
+
+
+def pair(hidden: Service, kind: str) -> tuple[str, str]:
+    """A thing that is hidden, and one that is not there."""
+    release, nobody = hidden.ids["r1"], "a" + secrets.token_hex(12)
+    absent = "r" + secrets.token_hex(12)
+    key = "workload={}&target={}&toolchain={}&policy={}"
+    return {
+        "release": (release, absent),
+        "name": ("r1", "r2"),
+        "trial": (hidden.ids["trial"], "t" + secrets.token_hex(14)),
+        "log": (f"{release}.{hidden.ids['acme']}", f"{absent}.{hidden.ids['acme']}"),
+        "rivals": (f"{release}.{hidden.ids['rival']}", f"{release}.{nobody}"),
+        "key": (
+            key.format(WORKLOAD, CHIP.fingerprint, TOOLCHAIN.id, POLICY.id),
+            key.format(digest("w", "nothing"), CHIP.fingerprint, TOOLCHAIN.id, POLICY.id),
+        ),
+    }[kind]
+
+
+def test_every_route_is_in_the_table(hidden: Service) -> None:
+    paths = make_app(Config(hidden.db, hidden.key)).openapi()["paths"]
+    assert {path for path, methods in paths.items() if "get" in methods} == set(PATHS)
+
+
+def test_what_is_hidden_is_answered_as_what_is_not_there(hidden: Service) -> None:
+    compared = 0
+    for (path, kinds), who in itertools.product(PATHS.items(), UNINVITED):
+        for kind in kinds:
+            there, absent = (
+                hidden.get(f"{path}?{of}" if kind == "key" else path.format(id=of, log=of), who)
+                for of in pair(hidden, kind)
+            )
+            assert there.seen == absent.seen, (path, kind, who)
+            assert there.status in (403, 404), (path, kind, who)
+            compared += 1
+    assert compared == sum(map(len, PATHS.values())) * len(UNINVITED)
+    # The same questions find something where there is something to find.
+    assert hidden.get("/v1/releases/r1", "acme").status == 200
+    assert hidden.get(f"/v1/champion?{pair(hidden, 'key')[0]}", "acme").status == 200
+
+
+def test_any_route_at_any_time_before_the_window(hidden: Service) -> None:
+    lucky = random.Random(11)
+    opens = {**dict.fromkeys(UNINVITED, LAUNCH), "acme": EARLY}
+    queries = ("", "", "?old=0", "?old=1", "?start=1&count=1", "?start=-1", "?x=y")
+    endings = ("", "", "", ".", "/", "%2e", ".public", "%00", "X")
+    for _ in range(1000):
+        who, (path, kinds) = lucky.choice(list(opens)), lucky.choice([item for item in PATHS.items() if item[1]])
+        kind, query, ending = lucky.choice(kinds), lucky.choice(queries), lucky.choice(endings)
+        if (who, kind) == ("acme", "trial"):
+            continue  # its own, whatever becomes of its invitation
+        hidden.now = lucky.choice([opens[who] - 1e-3, lucky.uniform(START, opens[who] - 1)])
+        method = lucky.choice(["GET", "GET", "GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+        seen = []
+        for of in pair(hidden, kind):
+            where = f"{path}?{of}{ending}" if kind == "key" else f"{path.format(id=of, log=of)}{ending}{query}"
+            seen.append(call(hidden.port, method, where, hidden.tokens[who] if who else None).seen)
+        assert seen[0] == seen[1], (method, path, kind, query, ending, who)
+        assert seen[0][0] in (400, 403, 404, 405)
+
+
+def test_methods_and_bodies_tell_nothing(hidden: Service) -> None:
+    there, absent = pair(hidden, "release")
+    invitation = {"account": "rival", "opens": 1.0}
+    for who in ("other-lab", "rival", "user", None):
+        answers = [hidden.post(f"/v1/releases/{id}/invitations", who, invitation) for id in (there, absent)]
+        assert answers[0].seen == answers[1].seen
+        assert answers[0].status == (404 if who == "other-lab" else 403 if who else 401)
+    for method in ("delete", "post"):
+        send = {"delete": hidden.delete, "post": lambda path, who: hidden.post(path, who, {})}[method]
+        assert send(f"/v1/releases/{there}", "rival").seen == send(f"/v1/releases/{absent}", "rival").seen
+
+
+def test_submissions_tell_nothing(hidden: Service) -> None:
+    def sent(release: str | None, workload: str) -> Answer:
+        made = Batch("rival", (claim(1, workload=workload),), release, created=1.75e9)
+        return hidden.submit("rival", of=made)
+
+    unknown = digest("w", "nothing")
+    plain = sent("r9", unknown)
+    for release in ("r1", hidden.ids["r1"], None):
+        answer = sent(release, WORKLOAD)
+        expected = plain.body.replace(unknown.encode(), WORKLOAD.encode())
+        assert (answer.status, answer.body) == (422, expected), release
+
+
+def test_publishers_do_not_find_out_what_others_hide(hidden: Service) -> None:
+    # A model of the same workload can be made all the same, and shows what its own publisher said of it.
+    op = {"name": "q", "operator": "linear", "params": {}, "calls": 1, "workload": WORKLOAD}
+    model = {"name": "mine", "source": "other", "step": {}, "ops": [op]}
+    whole = {"name": "r1", "launch": LAUNCH + 1, "models": [model], "workloads": []}
+    named = hidden.post("/v1/releases", "other-lab", whole)
+    assert (named.status, named.code) == (400, "invalid")
+    made = hidden.post("/v1/releases", "other-lab", whole | {"workloads": [COMPUTATION | {"flops": 1, "label": "my"}]})
+    assert made.status == 201
+    shown = hidden.get("/v1/releases/r1", "other-lab").json
+    assert shown["workloads"] == [{"id": WORKLOAD, "canonical": COMPUTATION["canonical"]}]
+    assert b"secret" not in hidden.get("/v1/releases/r1", "other-lab").body
+    # Nor by inviting to a chip that only hidden claims are of.
+    path = f"/v1/releases/{made.json['id']}/invitations"
+    answers = [
+        hidden.post(path, "other-lab", {"account": "rival", "opens": 1.0, "target": target})
+        for target in (CHIP.fingerprint, TARGET.fingerprint)
+    ]
+    assert [answer.status for answer in answers] == [400, 400]
+    assert answers[0].body.replace(CHIP.fingerprint.encode(), TARGET.fingerprint.encode()) == answers[1].body
+
+
+def test_hidden_work_moves_nothing_that_others_see(race: Service) -> None:
+    race.now = EARLY
+    paths = ["/v1/releases", "/v1/ledgers/public/checkpoint", "/v1/ledgers/public/entries"]
+    before = {(path, who): race.get(path, who).seen for path in paths for who in (None, "rival", "late")}
+    for n in range(3):
+        assert race.submit("acme", n).status == 200
+    race.release("r2", models=[{"name": "more", "source": "lab", "step": {}, "ops": []}])
+    assert {(path, who): race.get(path, who).seen for path, who in before} == before
+
+
+def test_a_stranger_with_a_key_of_their_own(hidden: Service) -> None:
+    hidden.keys["acme"] = PrivateKey.new("acme-1")
+    assert hidden.submit("acme").reasons == {"unknown_key"}

@@ -1,0 +1,65 @@
+"""A server with TLS."""
+
+from __future__ import annotations
+
+import datetime
+import http.client
+import ssl
+import threading
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tuning_db.note import SigningKey
+from tuning_db.service.config import Config
+from tuning_db.service.server import listen, make_server
+from tuning_db.store import Store
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, secret = folder / "chain.pem", folder / "tls.key"
+    chain.write_bytes(made.public_bytes(form.Encoding.PEM))
+    secret.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()))
+    return chain, secret
+
+
+def test_tls(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "race.db"):
+        pass
+    chain, secret = certificate(tmp_path)
+    ready = threading.Event()
+    config = Config(tmp_path / "race.db", SigningKey.new("race.example"), readers=1)
+    with listen("127.0.0.1", 0) as bound:
+        server = make_server(config, ready.set, chain, secret)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            assert ready.wait(60)
+            trusting = ssl.create_default_context(cafile=str(chain))
+            trusting.check_hostname = False
+            port = bound.getsockname()[1]
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trusting)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+            connection.close()
+        finally:
+            server.should_exit = True
+            thread.join(60)

@@ -1,0 +1,179 @@
+"""Taking a batch into a shared database: everything that is checked of it, and what is stored, all or nothing.
+
+The order is that of cost and of trust: who signed it, whether it was taken before, whether the windows are open, and
+only then what it says. A release that is not open to a vendor is answered as one that does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schedules.essence import essence
+from schedules.schedule import Schedule
+from targets.errors import InputError
+from tuning_db.accounts import Account
+from tuning_db.batch import Batch, claim_id
+from tuning_db.claim import Claim
+from tuning_db.keys import PublicKey
+from tuning_db.logs import log_of
+from tuning_db.note import SigningKey
+from tuning_db.reasons import Finding, Reason, Refused
+from tuning_db.receipt import receipt
+from tuning_db.records import Key
+from tuning_db.screening import Computation, Known, catalogue_by_fingerprint, screen, space_versions
+from tuning_db.store import Store
+from tuning_db.submission import check_replay, is_retry, open_batch
+from tuning_db.windows import PUBLIC, Viewer
+
+
+class Rejected(InputError):
+    """A batch is refused for what trials of it say; ``findings`` has everything, the message is one line."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        wrong = [finding for finding in findings if finding.reason.refuses]
+        first = wrong[0]
+        super().__init__(f"{len(wrong)} problems, the first in entry {first.entry}: {first.said}")
+        self.findings = list(findings)
+
+
+def open_submission(store: Store, data: bytes, account: Account, now: float) -> tuple[Batch, PublicKey]:
+    """Read an envelope that an account sent; only reads the database.
+
+    Raises:
+        Refused: as ``open_batch``, where the valid keys are those of the account.
+    """
+    ids = [row["id"] for row in store.keys(account)]
+    keys = [PublicKey.from_line(line) for line in store.good_keys(account, ids, now)]
+    return open_batch(data, dict.fromkeys(keys, account.name))
+
+
+def take(
+    store: Store,
+    batch: Batch,
+    signer: PublicKey,
+    account: Account,
+    now: float,
+    key: SigningKey,
+    spaces: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Keep the claims of a batch with an entry in the ledger, in one transaction; a retry changes nothing.
+
+    Args:
+        batch, signer: what ``open_submission`` returned.
+        account: who sent it, a vendor.
+        now: seconds since 1970, when it was received.
+        key: the service's, which signs the receipt.
+        spaces: versions of spaces by name; those of this Headstart unless said.
+
+    Returns:
+        ``batch``, ``received``, ``claims`` (ids of trials, in the order of the batch), ``notes`` and ``receipt``, the
+        same for every retry.
+
+    Raises:
+        Refused: the key was revoked meanwhile, the nonce was another batch's, or an earlier batch claimed the same.
+        Rejected: of any of its trials something is wrong.
+        InputError: several releases that are open to the vendor have the name.
+    """
+    with store.transaction():
+        if not store.good_keys(account, [signer.id], now):
+            raise Refused(Reason.UNKNOWN_KEY, f"key {signer.id} is not valid any more")
+        earlier = store.submission(account.id, batch.nonce)
+        if is_retry(batch, {batch.nonce: earlier["batch"]} if earlier else {}):
+            return _answer(store, account, batch.nonce, key)
+        check_replay(batch, {batch.content} if store.has_content(account.id, batch.content) else ())
+        release, findings = _screened(store, batch, account, now, space_versions() if spaces is None else spaces)
+        if any(finding.reason.refuses for finding in findings):
+            raise Rejected(findings)
+        _keep(store, batch, signer, account, release, now, [told(finding) for finding in findings])
+        return _answer(store, account, batch.nonce, key)
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    """A finding as the vendor gets it."""
+    return {"code": finding.reason.value, "entry": finding.entry, "message": finding.said}
+
+
+def _screened(
+    store: Store, batch: Batch, account: Account, now: float, spaces: Mapping[str, int]
+) -> tuple[str, list[Finding]]:
+    """Id of the release, empty where none is open, and what is to be said of the trials."""
+    viewer = Viewer(now, account.id)
+    found = store.release(viewer, batch.release) if batch.release else None
+    release = PUBLIC if batch.release is None else found.id if found else ""
+    workloads: dict[str, Computation] = {}
+    taken: set[Key] = set()
+    for key in {claim.key for claim in batch.claims}:
+        rows = store.rows("SELECT * FROM workload WHERE id = ?", (key.workload,))
+        if store.takes(viewer, release, key) and rows:
+            taken.add(key)
+            workloads[key.workload] = Computation.of_row({**rows[0], "params": json.loads(rows[0]["params"])})
+    claims, schedules = _earlier(store, release, account.id, taken)
+    findings = screen(batch, Known(workloads, spaces=spaces, claims=claims, schedules=schedules))
+    # A window may be open for one target and not for another; what is said is the same as for an unknown workload.
+    findings += [
+        Finding(Reason.UNKNOWN_WORKLOAD, at, f"no workload {claim.workload}")
+        for at, claim in enumerate(batch.claims, 1)
+        if claim.key not in taken and claim.workload in workloads
+    ]
+    return release, sorted(findings, key=lambda finding: finding.entry)
+
+
+def _earlier(
+    store: Store, release: str, vendor: str, keys: set[Key]
+) -> tuple[frozenset[str], dict[tuple[Key, str], str]]:
+    """What a vendor has claimed for some keys in a release, as ``Known`` has it; never what others have."""
+    claims: set[str] = set()
+    schedules: dict[tuple[Key, str], str] = {}
+    for key in keys:
+        for row in store.rows(
+            "SELECT t.schedule, t.samples, s.space, s.version, s.config FROM claim c JOIN trial t ON t.id = c.trial"
+            " JOIN schedule s ON s.id = t.schedule WHERE c.release = :release AND c.vendor = :vendor"
+            " AND c.workload = :workload AND c.target = :target AND c.toolchain = :toolchain AND c.policy = :policy",
+            {"release": release, "vendor": vendor, **vars(key)},
+        ):
+            claims.add(claim_id(key, row["schedule"], json.loads(row["samples"])))
+            plan = Schedule(row["space"], row["version"], json.loads(row["config"]))
+            schedules[key, essence(plan)] = row["schedule"]
+    return frozenset(claims), schedules
+
+
+def _keep(
+    store: Store,
+    batch: Batch,
+    signer: PublicKey,
+    account: Account,
+    release: str,
+    now: float,
+    notes: Sequence[Mapping[str, Any]],
+) -> None:
+    trials = []
+    for claim in batch.claims:
+        # The peaks that a vendor declares are not kept for a chip that everybody knows.
+        target = catalogue_by_fingerprint().get(claim.target.fingerprint, claim.target)
+        store.add_target(target.fingerprint, target.name, target.vendor, target.spec())
+        store.add_toolchain(claim.toolchain)
+        store.add_policy(claim.policy)
+        plan = claim.schedule
+        store.add_schedule(plan.id, plan.space, plan.version, plan.config)
+        trial = claim.trial(account.name)
+        store.add_claim(Claim(trial, release, account.id, batch.id, now))
+        trials.append(trial.id)
+    payload = {"batch": batch.id, "claims": trials, "content": batch.content, "key": signer.id, "release": release}
+    entry = store.append(log_of(store, release, account.id, now), account.name, "submit", payload, now)
+    store.add_submission(batch, account.id, entry, notes)
+
+
+def _answer(store: Store, account: Account, nonce: str, key: SigningKey) -> dict[str, Any]:
+    """From what is stored, and as of the size of then, so that it is the same whenever it is asked for."""
+    row = store.submission(account.id, nonce)
+    assert row is not None
+    entry = store.entry(row["log"], row["seq"])
+    return {
+        "batch": row["batch"],
+        "received": entry.created,
+        "claims": entry.payload["claims"],
+        "notes": row["notes"],
+        "receipt": receipt(store, row["log"], row["seq"], key, size=row["seq"] + 1),
+    }

@@ -1,0 +1,58 @@
+"""The app: routes, errors and threads put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from fastapi import FastAPI
+
+from schedules.operator import operators
+from tuning_db.screening import space_versions
+from tuning_db.service import claims, errors, health, keys, ledgers, releases, submissions
+from tuning_db.service.config import Config
+from tuning_db.service.lanes import Lanes
+from tuning_db.service.logs import Requests
+
+VERSION = "1"
+
+
+def make_app(config: Config) -> FastAPI:
+    """An app that serves a database; it opens the file when it starts and closes it when it stops.
+
+    Raises:
+        HeadstartError: when it starts, as ``Store.open``.
+    """
+    lanes = Lanes(config.db, config.readers)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Loaded here, and not while the first submission holds the writer.
+        spaces = config.spaces if config.spaces is not None else await asyncio.to_thread(space_versions)
+        app.state.config = replace(config, spaces=spaces)
+        await asyncio.to_thread(operators)
+        try:
+            await lanes.open()
+            yield
+        finally:
+            await lanes.close()
+
+    app = FastAPI(
+        title="Headstart",
+        version=VERSION,
+        description="Tuned kernels of models that are not public yet: who claims what, and what is open to whom.",
+        openapi_url="/v1/openapi.json",
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.config, app.state.lanes = config, lanes
+    errors.install(app)
+    app.add_middleware(Requests)
+    for module in (health, releases, claims, submissions, keys, ledgers):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,64 @@
+"""Keys that vendors sign with, and tokens: registering the former, revoking both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from tuning_db.accounts import SCOPES
+from tuning_db.possession import proved
+from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, service
+from tuning_db.service.errors import not_found
+from tuning_db.store import Store
+
+router = APIRouter(prefix="/v1", tags=["keys and tokens"])
+
+MAX_PROOF = 8192
+ANY = tuple(sorted({scope for scopes in SCOPES.values() for scope in scopes}))
+
+
+@router.get("/keys")
+async def listed(request: Request) -> dict[str, Any]:
+    """The keys of whoever asks, oldest first."""
+    return await ask(request, lambda store, caller: {"keys": store.keys(caller.known)}, "submit")
+
+
+@router.post("/keys", status_code=201, openapi_extra=JSON_BODY)
+async def register(request: Request) -> dict[str, Any]:
+    """Register a public key, given a proof that the private one is held (``possession.prove``)."""
+    await admit(request, "submit")
+    data = await body(request, MAX_PROOF)
+    config, _ = service(request)
+
+    def deed(store: Store, caller: Caller) -> dict[str, Any]:
+        key = proved(data, caller.known.name, config.key.name)
+        store.add_key(caller.known, key.id, key.line, caller.now)
+        return next(row for row in store.keys(caller.known) if row["id"] == key.id)
+
+    return await act(request, deed, "submit")
+
+
+@router.delete("/keys/{id}", status_code=204, response_model=None)
+async def revoke_key(request: Request, id: str) -> None:
+    """Revoke a key of whoever asks, from now on."""
+
+    def deed(store: Store, caller: Caller) -> None:
+        if id not in {row["id"] for row in store.keys(caller.known)}:
+            raise not_found()
+        store.revoke_key(caller.known, id, caller.now)
+
+    await act(request, deed, "submit")
+
+
+@router.delete("/tokens/{id}", status_code=204, response_model=None)
+async def revoke_token(request: Request, id: str) -> None:
+    """Revoke a token by its id: one of whoever asks, or for an operator anybody's."""
+
+    def deed(store: Store, caller: Caller) -> None:
+        owner = store.value("SELECT account FROM token WHERE id = ?", (id,))
+        if owner is None or (owner != caller.known.id and "admin" not in caller.known.scopes):
+            raise not_found()
+        store.revoke_token(id, caller.now)
+
+    await act(request, deed, *ANY)

@@ -1,0 +1,70 @@
+"""What a service writes down of each request, and the headers that every answer has.
+
+A line is JSON and has the route as it is documented, not the path or the query: nothing that a client sends is in it,
+so no token, name or id can be.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+import traceback
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOGGER = logging.getLogger("headstart.service")
+
+
+def say(event: str, **fields: Any) -> None:
+    """Write a line."""
+    LOGGER.info(event, extra={"fields": fields})
+
+
+class JsonLines(logging.Formatter):
+    """Log records as JSON, one a line, whoever wrote them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        line = {"at": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
+        line |= getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[0]:
+            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(line, default=str)
+
+
+class Requests:
+    """The outermost layer of an app: an id for every request, a line for each, and an answer where all else fails."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        id, began, status = secrets.token_hex(8), time.perf_counter(), 0
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = [(b"cache-control", b"no-store"), (b"x-request-id", id.encode())]
+                message = {**message, "headers": [*message["headers"], *own]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, named)
+        except Exception:
+            LOGGER.exception("a request failed", extra={"fields": {"request": id}})
+            if not status:
+                body = b'{"error":{"code":"internal","message":"something went wrong here"}}'
+                headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
+                await named({"type": "http.response.start", "status": 500, "headers": headers})
+                await named({"type": "http.response.body", "body": body})
+        taken = round((time.perf_counter() - began) * 1000, 2)
+        route = getattr(scope.get("route"), "path", None)
+        say("request", request=id, method=scope["method"], route=route, status=status, ms=taken)

@@ -1,0 +1,88 @@
+"""The server: an app on a socket, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from targets.errors import InputError
+from tuning_db.service.app import make_app
+from tuning_db.service.config import Config
+from tuning_db.service.logs import JsonLines
+
+# Seconds that requests which are being answered have when the server is to stop.
+GRACE_S = 10
+
+
+class Server(uvicorn.Server):
+    """A server that says when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to serve on; with port 0 the system chooses one.
+
+    Raises:
+        InputError: the address is none, or is taken.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen on {host} port {port}: {error}") from None
+
+
+def make_server(config: Config, ready: Callable[[], None], cert: Path | None = None, key: Path | None = None) -> Server:
+    """A server of a config, not started; with TLS where there are a certificate and its key.
+
+    Raises:
+        InputError: these cannot be read.
+    """
+    options: dict[str, Any] = {"ssl_certfile": cert, "ssl_keyfile": key} if cert and key else {}
+    made = uvicorn.Config(
+        make_app(config), lifespan="on", loop="asyncio", http="h11", ws="none", server_header=False,
+        log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, **options,
+    )  # fmt: skip
+    try:
+        made.load()
+    except OSError as error:  # errors of TLS are such
+        raise InputError(f"cannot use the certificate {cert} with the key {key}: {error.strerror or error}") from None
+    return Server(made, ready)
+
+
+def log_to_stderr() -> None:
+    """Write what the service and the server say as lines of JSON to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    for name in ("headstart.service", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Where the server was told to stop by a signal, and has stopped, that is no error."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)

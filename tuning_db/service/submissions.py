@@ -1,0 +1,32 @@
+"""Submissions: signed batches of claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from tuning_db.envelope import MAX_ENVELOPE
+from tuning_db.intake import open_submission, take
+from tuning_db.service.auth import JSON_BODY, act, admit, ask, body, service
+
+router = APIRouter(prefix="/v1/submissions", tags=["submissions"])
+
+
+@router.post("", openapi_extra=JSON_BODY)
+async def submit(request: Request) -> dict[str, Any]:
+    """Take a batch in its envelope, all or nothing; sent once more, it gets the same answer.
+
+    Reading and verifying may take long, so that it is done among the readers and holds up nobody who writes.
+    """
+    await admit(request, "submit")
+    data = await body(request, MAX_ENVELOPE)
+    config, _ = service(request)
+    batch, signer = await ask(
+        request, lambda store, caller: open_submission(store, data, caller.known, caller.now), "submit"
+    )
+    return await act(
+        request,
+        lambda store, caller: take(store, batch, signer, caller.known, caller.now, config.key, config.spaces),
+        "submit",
+    )

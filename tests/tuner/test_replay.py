@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
+from statistics import geometric_mean
 
 import pytest
 
@@ -13,14 +13,15 @@ from tuner.recording import Recording, read
 from tuner.replay import FILLED, STRATEGIES, compare_strategies, replay
 
 RECORDINGS = [read(path) for path in sorted((Path(__file__).parent / "recordings").glob("*.jsonl"))]
-TRIALS = 48
+TRIALS = 24
 
 
 @pytest.fixture(scope="module")
-def means() -> dict[str, float]:
-    """Mean over recordings of the trials that each strategy needed, the median of some searches."""
-    found = compare_strategies(RECORDINGS, TRIALS, 4, ("random", "evolution", "everything", FILLED))
-    return {name: mean(c.needed for c in found if c.strategy == name) for name in {c.strategy for c in found}}
+def regrets() -> dict[str, float]:
+    """How far the best of eight candidates is from the best recorded, by strategy: geometric mean over recordings."""
+    found = compare_strategies(RECORDINGS, TRIALS, 3, ("random", "everything", FILLED))
+    names = {comparison.strategy for comparison in found}
+    return {name: geometric_mean(c.few for c in found if c.strategy == name) for name in names}
 
 
 def test_there_are_recordings_of_several_operators() -> None:
@@ -28,13 +29,9 @@ def test_there_are_recordings_of_several_operators() -> None:
     assert all(len(recording.outcomes) > 100 for recording in RECORDINGS)
 
 
-def test_the_whole_strategy_needs_less_than_its_parts(means: dict[str, float]) -> None:
-    assert means["everything"] < means["random"]
-    assert means["everything"] <= means["evolution"]
-
-
-def test_what_other_shapes_taught_helps(means: dict[str, float]) -> None:
-    assert means[FILLED] <= means["everything"]
+@pytest.mark.parametrize("strategy", ["everything", FILLED])
+def test_what_guides_a_search_finds_sooner_than_chance(regrets: dict[str, float], strategy: str) -> None:
+    assert regrets[strategy] < 0.8 * regrets["random"]
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.workload.operator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -61,15 +61,54 @@ _E2M1 = np.tile(np.arange(16, dtype=np.uint8).view(ml_dtypes.float4_e2m1fn), 4)
 _BYTES = "<64 x i8>"
 
 
-def _interleaved(text: Text, low: str, high: str) -> list[str]:
-    """Pairs of bfloat16 from their lower and upper bytes, as ``punpcklbw`` and ``punpckhbw`` leave them."""
-    found = []
+def _interleaved(text: Text, low: str, high: str, width: int = 64) -> list[str]:
+    """Pairs of bytes from lower and upper ones, as ``punpcklbw`` and ``punpckhbw`` leave them."""
+    found, kind = [], f"<{width} x i8>"
     for start in (0, 8):
-        lanes = [16 * (at // 16) + start + at % 16 // 2 + 64 * (at % 2) for at in range(64)]
+        lanes = [16 * (at // 16) + start + at % 16 // 2 + width * (at % 2) for at in range(width)]
         chosen = ", ".join(f"i32 {lane}" for lane in lanes)
-        mixed = text.op(f"shufflevector {_BYTES} {low}, {_BYTES} {high}, <64 x i32> <{chosen}>")
-        found.append(text.op(f"bitcast {_BYTES} {mixed} to <32 x bfloat>"))
+        found.append(text.op(f"shufflevector {kind} {low}, {kind} {high}, <{width} x i32> <{chosen}>"))
     return found
+
+
+def _pairs(text: Text, mixed: list[str]) -> list[str]:
+    """Bytes of bfloat16 as such."""
+    return [text.op(f"bitcast {_BYTES} {bytes_} to <32 x bfloat>") for bytes_ in mixed]
+
+
+class E2m1Shuffled(Format):
+    """e2m1 codes look up both bytes of their bfloat16 in tables of 16 (AVX2); shifts and masks make them float32."""
+
+    stored, depth, steps, quarters, halves, together = "uint8", 8, 8, 2, 2, 2
+    _look: ClassVar[str] = "<32 x i8> @llvm.x86.avx2.pshuf.b"
+
+    @property
+    def declarations(self) -> str:
+        return f"declare {self._look}(<32 x i8>, <32 x i8>)\n"
+
+    def column(self, step: Any, part: Any) -> Any:
+        # A pair of bfloat16 is the same half of two bytes.
+        return step // 4 * 4 + step % 4 // 2 + step % 2 * 2
+
+    def read(self, text: Text, address: str) -> list[str]:
+        x = text.load("<32 x i8>", address, 1)
+        four = text.op(f"lshr <16 x i16> {text.op(f'bitcast <32 x i8> {x} to <16 x i16>')}, {splat(4, 'i16', 16)}")
+        parts = []
+        for code in (x, text.op(f"bitcast <16 x i16> {four} to <32 x i8>")):
+            nibble = text.op(f"and <32 x i8> {code}, {splat(15, 'i8', 32)}")
+            low, high = (
+                text.op(f"call {self._look}(<32 x i8> {_bytes(_E2M1[:32], h)}, <32 x i8> {nibble})")
+                for h in (False, True)
+            )
+            parts.append(_interleaved(text, low, high, 32))
+        found = []
+        for half in (0, 1):
+            for mixed in (parts[0][half], parts[1][half]):
+                words = text.op(f"bitcast <32 x i8> {mixed} to <8 x i32>")
+                even = text.op(f"shl <8 x i32> {words}, {splat(16, 'i32', 8)}")
+                odd = text.op(f"and <8 x i32> {words}, {splat(-65536, 'i32', 8)}")
+                found += [text.op(f"bitcast <8 x i32> {value} to {self.operand}") for value in (even, odd)]
+        return found
 
 
 class E4m3Bytes(Pairs):
@@ -90,7 +129,7 @@ class E4m3Bytes(Pairs):
             for h in (True, False)
         )
         sign = text.op(f"and {_BYTES} {x}, {splat(-128, 'i8', 64)}")
-        return _interleaved(text, low, text.op(f"or {_BYTES} {high}, {sign}"))
+        return _pairs(text, _interleaved(text, low, text.op(f"or {_BYTES} {high}, {sign}")))
 
 
 class E2m1Bytes(Pairs):
@@ -115,5 +154,5 @@ class E2m1Bytes(Pairs):
             nibble = text.op(f"and {_BYTES} {code}, {splat(15, 'i8', 64)}")
             look = f"call {_BYTES} @llvm.x86.avx512.pshuf.b.512"
             low, high = (text.op(f"{look}({_BYTES} {_bytes(_E2M1, h)}, {_BYTES} {nibble})") for h in (False, True))
-            parts.append(_interleaved(text, low, high))
+            parts.append(_pairs(text, _interleaved(text, low, high)))
         return [part[half] for half in (0, 1) for part in parts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schedules.panel_codes import E2m1Bytes, E2m1Half, E4m3Bytes, E4m3Half
+from schedules.panel_codes import E2m1Bytes, E2m1Half, E2m1Shuffled, E4m3Bytes, E4m3Half
 from schedules.panel_floats import Bfloat16Pairs, Bfloat16Wide, Float32
 from schedules.panel_format import Format
 from schedules.panel_int8 import Int8Dot, Int8Vnni, Int8Words
@@ -26,7 +26,10 @@ def format_for(dtype: str, target: Target) -> Format | None:
     if dtype == "float8_e4m3fn":
         return E4m3Bytes(lanes) if pairs and target.has("avx512vbmi") else E4m3Half(lanes) if half else None
     if dtype == "float4_e2m1fn":
-        return E2m1Bytes(lanes) if pairs and target.has("avx512bw") else E2m1Half(lanes) if half else None
+        if pairs and target.has("avx512bw"):
+            return E2m1Bytes(lanes)
+        shuffled = lanes == 8 and target.has("avx2")
+        return E2m1Shuffled(lanes) if shuffled else E2m1Half(lanes) if half else None
     return None
 
 

@@ -15,7 +15,7 @@ from schedules.operators.linear import Linear
 from schedules.operators.linear_fp4 import LinearFp4
 from schedules.operators.linear_fp8 import LinearFp8
 from schedules.operators.linear_int8 import LinearInt8
-from schedules.panel_codes import E2m1Bytes, E2m1Half, E4m3Bytes, E4m3Half
+from schedules.panel_codes import E2m1Bytes, E2m1Half, E2m1Shuffled, E4m3Bytes, E4m3Half
 from schedules.panel_formats import format_for
 from schedules.panel_int8 import Int8Dot, Int8Vnni, Int8Words
 from schedules.spaces.panels import Panels
@@ -130,6 +130,9 @@ def test_the_formats_of_chips():
     assert isinstance(format_for("float4_e2m1fn", ZEN4), E2m1Bytes)
     assert isinstance(format_for("float8_e4m3fn", resolve("graviton3")), E4m3Half)
     assert isinstance(format_for("float4_e2m1fn", resolve("kunpeng-920")), E2m1Half)
+    avx2 = dataclasses.replace(HOST, vector_bits=256, features=("avx2", "f16c", "fma"))
+    assert isinstance(format_for("float4_e2m1fn", avx2), E2m1Shuffled)
+    assert isinstance(format_for("float8_e4m3fn", avx2), E4m3Half)
     plain = dataclasses.replace(HOST, tvm={"kind": "llvm", "num-cores": 2}, vector_bits=128, features=())
     assert format_for("float8_e4m3fn", plain) is None
 

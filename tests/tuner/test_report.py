@@ -160,7 +160,7 @@ def test_the_same_report_gives_the_same_page(store: Store) -> None:
 
 def hostile_report(text: str) -> Report:
     """Untrusted text wherever there can be any."""
-    workload = dataclasses.replace(Workload.of(Linear(4, 8, 16)), label=text)
+    workload = dataclasses.replace(Workload.of(Linear(4, 8, 64)), label=text)  # of which linear_dot knows schedules
     ops = (ModelOp(text, "primfunc", {}, 2, workload), ModelOp(text, text or "none", {}, 1))
     chip = dataclasses.replace(CHIP, name=text, vendor=text, model=text, peaks=dataclasses.replace(PEAKS, source=text))
     more = {"machine": text, "author": text}

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from schedules.llvm_text import Text, splat
+from schedules.panel_floats import widened_pairs
 from schedules.panel_format import Format, Pairs
 
 
@@ -71,6 +72,24 @@ def _interleaved(text: Text, low: str, high: str, width: int = 64) -> list[str]:
     return found
 
 
+def _nibbles(text: Text, address: str, look: str, width: int) -> list[str]:
+    """Bytes of the bfloat16 of ``width`` bytes of e2m1: the lower and the upper half of each, then of the rest.
+
+    ``look`` is the function that looks bytes up in tables of 16.
+    """
+    kind, words = f"<{width} x i8>", f"<{width // 2} x i16>"
+    x = text.load(kind, address, 1)
+    four = text.op(f"lshr {words} {text.op(f'bitcast {kind} {x} to {words}')}, {splat(4, 'i16', width // 2)}")
+    parts = []
+    for code in (x, text.op(f"bitcast {words} {four} to {kind}")):
+        nibble = text.op(f"and {kind} {code}, {splat(15, 'i8', width)}")
+        low, high = (
+            text.op(f"call {kind} @{look}({kind} {_bytes(_E2M1[:width], h)}, {kind} {nibble})") for h in (False, True)
+        )
+        parts.append(_interleaved(text, low, high, width))
+    return [part[half] for half in (0, 1) for part in parts]
+
+
 def _pairs(text: Text, mixed: list[str]) -> list[str]:
     """Bytes of bfloat16 as such."""
     return [text.op(f"bitcast {_BYTES} {bytes_} to <32 x bfloat>") for bytes_ in mixed]
@@ -80,35 +99,20 @@ class E2m1Shuffled(Format):
     """e2m1 codes look up both bytes of their bfloat16 in tables of 16 (AVX2); shifts and masks make them float32."""
 
     stored, depth, steps, quarters, halves, together = "uint8", 8, 8, 2, 2, 2
-    _look: ClassVar[str] = "<32 x i8> @llvm.x86.avx2.pshuf.b"
+    _look: ClassVar[str] = "llvm.x86.avx2.pshuf.b"
 
     @property
     def declarations(self) -> str:
-        return f"declare {self._look}(<32 x i8>, <32 x i8>)\n"
+        return f"declare <32 x i8> @{self._look}(<32 x i8>, <32 x i8>)\n"
 
     def column(self, step: Any, part: Any) -> Any:
         # A pair of bfloat16 is the same half of two bytes.
         return step // 4 * 4 + step % 4 // 2 + step % 2 * 2
 
     def read(self, text: Text, address: str) -> list[str]:
-        x = text.load("<32 x i8>", address, 1)
-        four = text.op(f"lshr <16 x i16> {text.op(f'bitcast <32 x i8> {x} to <16 x i16>')}, {splat(4, 'i16', 16)}")
-        parts = []
-        for code in (x, text.op(f"bitcast <16 x i16> {four} to <32 x i8>")):
-            nibble = text.op(f"and <32 x i8> {code}, {splat(15, 'i8', 32)}")
-            low, high = (
-                text.op(f"call {self._look}(<32 x i8> {_bytes(_E2M1[:32], h)}, <32 x i8> {nibble})")
-                for h in (False, True)
-            )
-            parts.append(_interleaved(text, low, high, 32))
-        found = []
-        for half in (0, 1):
-            for mixed in (parts[0][half], parts[1][half]):
-                words = text.op(f"bitcast <32 x i8> {mixed} to <8 x i32>")
-                even = text.op(f"shl <8 x i32> {words}, {splat(16, 'i32', 8)}")
-                odd = text.op(f"and <8 x i32> {words}, {splat(-65536, 'i32', 8)}")
-                found += [text.op(f"bitcast <8 x i32> {value} to {self.operand}") for value in (even, odd)]
-        return found
+        mixed = _nibbles(text, address, self._look, 32)
+        words = [text.op(f"bitcast <32 x i8> {bytes_} to <8 x i32>") for bytes_ in mixed]
+        return [operand for word in words for operand in widened_pairs(text, word, self.lanes)]
 
 
 class E4m3Bytes(Pairs):
@@ -136,23 +140,15 @@ class E2m1Bytes(Pairs):
     """e2m1 codes look up both bytes of their bfloat16 in tables of 16 (AVX-512)."""
 
     stored, depth, steps, quarters, halves, together = "uint8", 8, 4, 4, 2, 2
+    _look: ClassVar[str] = "llvm.x86.avx512.pshuf.b.512"
 
     @property
     def declarations(self) -> str:
-        return super().declarations + f"declare {_BYTES} @llvm.x86.avx512.pshuf.b.512({_BYTES}, {_BYTES})\n"
+        return super().declarations + f"declare {_BYTES} @{self._look}({_BYTES}, {_BYTES})\n"
 
     def column(self, step: Any, part: Any) -> Any:
         # A pair is the same half of two bytes.
         return step // 2 * 4 + step % 2 + part * 2
 
     def read(self, text: Text, address: str) -> list[str]:
-        x = text.load(_BYTES, address, 1)
-        four = text.op(f"lshr <32 x i16> {text.op(f'bitcast {_BYTES} {x} to <32 x i16>')}, {splat(4, 'i16', 32)}")
-        codes = [x, text.op(f"bitcast <32 x i16> {four} to {_BYTES}")]
-        parts = []
-        for code in codes:
-            nibble = text.op(f"and {_BYTES} {code}, {splat(15, 'i8', 64)}")
-            look = f"call {_BYTES} @llvm.x86.avx512.pshuf.b.512"
-            low, high = (text.op(f"{look}({_BYTES} {_bytes(_E2M1, h)}, {_BYTES} {nibble})") for h in (False, True))
-            parts.append(_pairs(text, _interleaved(text, low, high)))
-        return [part[half] for half in (0, 1) for part in parts]
+        return _pairs(text, _nibbles(text, address, self._look, 64))

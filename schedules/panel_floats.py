@@ -21,11 +21,7 @@ class Bfloat16Wide(Format):
     stored, depth, steps, together = "uint16", 2, 2, 2
 
     def read(self, text: Text, address: str) -> list[str]:
-        kind = f"<{self.lanes} x i32>"
-        x = text.load(kind, address, 2)
-        even = text.op(f"shl {kind} {x}, {splat(16, 'i32', self.lanes)}")
-        odd = text.op(f"and {kind} {x}, {splat(-65536, 'i32', self.lanes)}")
-        return [text.op(f"bitcast {kind} {v} to {self.operand}") for v in (even, odd)]
+        return widened_pairs(text, text.load(f"<{self.lanes} x i32>", address, 2), self.lanes)
 
 
 class Bfloat16Pairs(Pairs):
@@ -35,3 +31,11 @@ class Bfloat16Pairs(Pairs):
 
     def read(self, text: Text, address: str) -> list[str]:
         return [text.load(self.operand, address, 2)]
+
+
+def widened_pairs(text: Text, words: str, lanes: int) -> list[str]:
+    """The float32 of the lower and of the upper bfloat16 in each of ``lanes`` 32-bit words."""
+    kind = f"<{lanes} x i32>"
+    even = text.op(f"shl {kind} {words}, {splat(16, 'i32', lanes)}")
+    odd = text.op(f"and {kind} {words}, {splat(-65536, 'i32', lanes)}")
+    return [text.op(f"bitcast {kind} {value} to <{lanes} x float>") for value in (even, odd)]

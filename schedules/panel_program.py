@@ -7,7 +7,7 @@ block of k and writes out at the end. The inner kernel is ``schedules/panel_tile
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,6 @@ def _tasks(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], finish
         arrays = [array for name, array in given.items() if name != "A"]
         T.reads(*(whole(array) for array in (*arrays, *rows.values())))
         T.writes()
-        sums = T.sblock_alloc_buffer((tall, wide), "float32", scope="local")
         part, rest = number % plan.split, number // plan.split
         inner = across if plan.rows_outer else down
         group, rest = rest // (down * across), rest % (down * across)
@@ -141,9 +140,9 @@ def _tasks(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], finish
             group, i * plan.tiles, j * plan.panels, part,
             tirx.min(plan.tiles, plan.height - i * plan.tiles), tirx.min(plan.panels, plan.width - j * plan.panels),
         )  # fmt: skip
-        with T.grid(tall, wide // f.lanes) as (y, x), T.vectorized(0, f.lanes) as lane:
-            T.buffer_store(sums, tirx.const(0.0, "float32"), [y, x * f.lanes + lane])
-        ahead = _scratch(plan) if plan.ahead else None
+        sums = _zeros(tall, wide, f.lanes)
+        # Room for the operands of a block of a panel, filled since TVM keeps of a buffer what it sees accessed.
+        ahead = _zeros(*plan.scratch, f.lanes) if plan.ahead else None
         each = plan.blocks // plan.split
         with T.serial(0, each) as b, T.serial(0, task.panels) as x:
             if ahead is not None:
@@ -153,16 +152,26 @@ def _tasks(plan: Plan, given: Mapping[str, Any], rows: Mapping[str, Any], finish
         finish(task, sums)
 
 
-def _scratch(plan: Plan) -> Any:
-    """Room for the operands of a block of a panel. (Filled, since TVM keeps of a buffer what it sees accessed.)"""
+def _zeros(rows: int, columns: int, lanes: int) -> Any:
+    """Memory of a task, whole vectors of float32, set to zero."""
     from tvm import tirx
     from tvm.script.ir_builder import tirx as T
 
-    steps, words = plan.scratch
-    room = T.sblock_alloc_buffer((steps, words), "float32", scope="local")
-    with T.grid(steps, words // plan.format.lanes) as (s, x), T.vectorized(0, plan.format.lanes) as lane:
-        T.buffer_store(room, tirx.const(0.0, "float32"), [s, x * plan.format.lanes + lane])
-    return room
+    made = T.sblock_alloc_buffer((rows, columns), "float32", scope="local")
+    with T.grid(rows, columns // lanes) as (y, x), T.vectorized(0, lanes) as lane:
+        T.buffer_store(made, tirx.const(0.0, "float32"), [y, x * lanes + lane])
+    return made
+
+
+def _where_used(plan: Plan, given: Mapping[str, Any], task: _Task, y: Any, call: Callable[[], None]) -> None:
+    """Call where tile ``y`` of the task has rows that are in use."""
+    from tvm.script.ir_builder import tirx as T
+
+    if plan.product.extra != "COUNT":
+        call()
+        return
+    with T.If((task.tile + y) * plan.mr < given["COUNT"][task.group]), T.Then():
+        call()
 
 
 def _own(plan: Plan, given: Mapping[str, Any], task: _Task) -> Any:
@@ -187,11 +196,7 @@ def _decode(plan: Plan, given: Mapping[str, Any], ahead: Any, task: _Task, b: An
         packed = _panel(plan, given, _own(plan, given, task), task.panel + x, b)
         T.evaluate(T.call_extern("void", DECODE, packed, T.address_of(ahead[0, 0])))
 
-    if plan.product.extra != "COUNT":
-        call()
-        return
-    with T.If(task.tile * plan.mr < given["COUNT"][task.group]), T.Then():
-        call()
+    _where_used(plan, given, task, 0, call)
 
 
 def _call(
@@ -238,11 +243,7 @@ def _call(
             with T.Else():
                 T.evaluate(T.call_extern("void", LAST, *arguments))
 
-    if p.extra != "COUNT":
-        call()
-        return
-    with T.If((task.tile + y) * plan.mr < given["COUNT"][task.group]), T.Then():
-        call()
+    _where_used(plan, given, task, y, call)
 
 
 def _write(plan: Plan, given: Mapping[str, Any], c: Any, task: _Task, value: Any) -> None:

@@ -7,12 +7,13 @@ between the lines ``<!-- results: NAME -->`` and ``<!-- end -->``, so that no fi
 from __future__ import annotations
 
 import json
-import math
 import re
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
+
+from targets.units import percent, seconds, times
 
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "performance.md"
@@ -33,11 +34,6 @@ def share(case: dict[str, Any]) -> float:
     return float(next(peer["roofline"]["median"] for peer in case["peers"] if peer["name"] == "tuned"))
 
 
-def geomean(values: Sequence[float]) -> float:
-    """Geometric mean."""
-    return math.exp(statistics.fmean(map(math.log, values)))
-
-
 def table(cases: Sequence[dict[str, Any]]) -> str:
     """A row a workload, in Markdown; the last one has the geometric means."""
     names = [name for name in OTHERS if any(ratio(case, name) for case in cases)]
@@ -46,10 +42,10 @@ def table(cases: Sequence[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for case in cases:
         tuned = next(peer["seconds"] for peer in case["peers"] if peer["name"] == "tuned")
-        best = [cell(ratio(case, case["best_torch"]) if case["best_torch"] else None)] * torch
-        row = [f"`{case['name']}`", seconds(tuned), f"{share(case):.0%}", *best]
-        lines.append("| " + " | ".join([*row, *(cell(ratio(case, name)) for name in names)]) + " |")
-    means = [f"{geomean([share(case) for case in cases]):.0%}"]
+        best = [times(ratio(case, case["best_torch"]) if case["best_torch"] else None)] * torch
+        row = [f"`{case['name']}`", seconds(tuned), percent(share(case)), *best]
+        lines.append("| " + " | ".join([*row, *(times(ratio(case, name)) for name in names)]) + " |")
+    means = [percent(geometric_mean([share(case) for case in cases]))]
     if torch:
         means.append(mean([ratio(case, case["best_torch"]) for case in cases if case["best_torch"]]))
     means += [mean([ratio(case, name) for case in cases]) for name in names]
@@ -60,17 +56,7 @@ def table(cases: Sequence[dict[str, Any]]) -> str:
 def mean(values: Sequence[float | None]) -> str:
     """Of those that are there."""
     there = [value for value in values if value]
-    return cell(geomean(there)) if there else ""
-
-
-def cell(value: float | None) -> str:
-    """A ratio."""
-    return "" if value is None else f"{value:.2f}x"
-
-
-def seconds(value: float) -> str:
-    """A time in milliseconds or microseconds."""
-    return f"{1e3 * value:.3g} ms" if value >= 1e-3 else f"{1e6 * value:.3g} us"
+    return times(geometric_mean(there)) if there else times(None)
 
 
 def plot(cases: Sequence[dict[str, Any]], path: Path) -> None:

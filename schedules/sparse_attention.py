@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Cache = tuple[list[Any], Callable[[Any, Any], Any]]
 
 
+@dataclass(frozen=True)
 class SparseAttention(Attention):
     """``O[t, h] = sum_s softmax_s(SCALE Q[t, h] . ROW[IDX[t, s]]) ROW[IDX[t, s], :value_dim]``, softmax in float32.
 
@@ -29,6 +31,14 @@ class SparseAttention(Attention):
     ``SINK[heads]`` in float32, with ``tokens = batch queries``. Each sequence has the fewest rows that give every query
     as many up to its own, ``topk + extra + queries - 1``. Stages: ``D`` dot products, ``L`` scaled and masked, ``M``
     their maximum, ``P`` exponentials, ``S`` their sum, ``A`` weighted rows, ``O``.
+
+    Attributes:
+        batch, queries: sequences, and query tokens of each.
+        heads, dim: heads and their width.
+        value_dim: how many of the channels, from the first, are values.
+        topk: rows of each token.
+        extra: more rows of each token.
+        sink: whether each head has a sink.
     """
 
     batch: int
@@ -37,8 +47,8 @@ class SparseAttention(Attention):
     dim: int
     value_dim: int
     topk: int
-    extra: int
-    sink: bool
+    extra: int = 0
+    sink: bool = False
 
     @abstractmethod
     def cache(self) -> Cache:

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -192,12 +192,14 @@ def _measure_here(target: Target, seconds: float) -> Peaks:
             probe.sample()
         if time.monotonic() > deadline:
             break
-    return peaks_of(target, {probe.key: probe.best for probe in sorted(every, key=lambda probe: probe.best)})
+    return peaks_of(target, every, lambda probe: probe.best)
 
 
-def peaks_of(target: Target, rates: Mapping[str, float]) -> Peaks:
-    """Rates by what they are of, and what follows from them."""
-    best = dict(rates)
+def peaks_of(target: Target, every: Sequence[Probe], rate: Callable[[Probe], float]) -> Peaks:
+    """The highest rate of the probes of each key, and what follows from them."""
+    best: dict[str, float] = {}
+    for probe in every:
+        best[probe.key] = max(rate(probe), best.get(probe.key, 0.0))
     found = Peaks(best, best.pop("dram"), best.pop("cache", 0.0))
     derived = {key: factor * best["float32"] for name, (key, factor) in AMX.items() if target.has(name)}
     if not derived:

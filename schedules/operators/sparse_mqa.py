@@ -22,25 +22,11 @@ class SparseMqa(SparseAttention):
     and the other ``extra``.
 
     Attributes:
-        batch, queries: sequences, and query tokens of each.
-        heads, dim: heads and their width.
-        value_dim: how many of the channels, from the first, are values.
-        topk: rows of each token.
-        extra: more rows of each token.
-        sink: whether each head has a sink.
         dtype: of queries, rows and output, ``bfloat16`` or ``float32``.
     """
 
     name: ClassVar[str] = "sparse_mqa"
     summary: ClassVar[str] = "attention to indexed rows of one shared cache"
-    batch: int
-    queries: int
-    heads: int
-    dim: int
-    value_dim: int
-    topk: int
-    extra: int = 0
-    sink: bool = False
     dtype: str = "bfloat16"
 
     def cache(self) -> Cache:

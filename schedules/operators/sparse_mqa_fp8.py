@@ -25,12 +25,6 @@ class SparseMqaFp8(SparseAttention):
     row lies together, in pages; here each part is an array. Decoded rows are not rounded to bfloat16.
 
     Attributes:
-        batch, queries: sequences, and query tokens of each.
-        heads, dim: heads and their width.
-        value_dim: how many of the channels, from the first, are values.
-        topk: rows of each token.
-        extra: more rows of each token.
-        sink: whether each head has a sink.
         rotary: channels that are bfloat16, the last ones.
         group: channels that share a scale.
         scale: of ``SKV``, ``ue8m0`` or ``float32``.
@@ -40,14 +34,6 @@ class SparseMqaFp8(SparseAttention):
     name: ClassVar[str] = "sparse_mqa_fp8"
     summary: ClassVar[str] = "attention to indexed rows of one shared cache in fp8"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scale": ("ue8m0", "float32"), "dtype": ("bfloat16",)}
-    batch: int
-    queries: int
-    heads: int
-    dim: int
-    value_dim: int
-    topk: int
-    extra: int = 0
-    sink: bool = False
     rotary: int = 64
     group: int = 64
     scale: str = "ue8m0"

@@ -56,9 +56,8 @@ class Roof:
             cold.append(self._sized.run(1))
             warm.append(min(self._sized.run(1) for _ in range(3)))
         work = self._sized.work
-        rates = {probe.key: probe.typical for probe in sorted(self._probes, key=lambda probe: probe.typical)}
         return {
-            "peaks": asdict(peaks_of(self.target, rates)),
+            "peaks": asdict(peaks_of(self.target, self._probes, lambda probe: probe.typical)),
             "cold": work / statistics.median(cold),
             "warm": work / statistics.median(warm),
         }

@@ -38,3 +38,15 @@ def whole_file(path: Path, new: bool = False) -> Iterator[Path]:
             (os.link if new else os.replace)(part, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def new_file(path: Path, data: bytes, mode: int) -> None:
+    """Make a file that nobody may read meanwhile who may not read it afterwards; it replaces nothing.
+
+    Raises:
+        InputError: it cannot be made, or there is one.
+    """
+    with whole_file(path, new=True) as part:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+        part.chmod(mode)  # whatever the umask took away

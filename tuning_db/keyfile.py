@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from targets.errors import InputError
+from tuning_db.files import new_file
 from tuning_db.note import SigningKey
 
 MAX_KEY_FILE = 4096
@@ -18,17 +18,9 @@ def write_key(path: Path, key: SigningKey) -> None:
         InputError: it cannot be made, or there is one: a key that is lost cannot be made again.
         MissingExtra: the extra ``serve`` is not installed.
     """
-    line = f"{key.dumps()}\n".encode()
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "wb") as opened:
-            opened.write(line)
-            opened.flush()
-            os.fsync(opened.fileno())
-    except FileExistsError:
-        raise InputError(f"{path} is there already; a signing key is never overwritten") from None
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    if path.exists():
+        raise InputError(f"{path} is there already; a signing key is never overwritten")
+    new_file(path, f"{key.dumps()}\n".encode(), 0o600)
 
 
 def read_key(path: Path) -> SigningKey:

@@ -11,17 +11,17 @@ import binascii
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from targets.digest import digest
-from targets.errors import InputError, MissingExtra
+from targets.errors import InputError
+from tuning_db.ed25519 import needed, verifies
 from tuning_db.edwards import point_problem
-from tuning_db.files import whole_file
+from tuning_db.files import new_file
 from tuning_db.readers import name as read_name
 
 if TYPE_CHECKING:
@@ -99,14 +99,7 @@ class PublicKey:
         Raises:
             MissingExtra: ``cryptography`` is not installed.
         """
-        with _needed():
-            from cryptography.exceptions import InvalidSignature
-            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, data)
-        except InvalidSignature:
-            return False
-        return True
+        return verifies(self.raw, signature, data)
 
 
 class PrivateKey:
@@ -126,7 +119,7 @@ class PrivateKey:
             InputError: not a name.
             MissingExtra: ``cryptography`` is not installed.
         """
-        with _needed():
+        with needed():
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         return cls(Ed25519PrivateKey.generate(), name)
 
@@ -149,7 +142,7 @@ class PrivateKey:
         Raises:
             InputError: a passphrase that is too short or too long, a file that is there already or cannot be written.
         """
-        with _needed():
+        with needed():
             from cryptography.hazmat.primitives import serialization as form
         protection: form.KeySerializationEncryption = form.NoEncryption()
         if passphrase is not None:
@@ -158,9 +151,9 @@ class PrivateKey:
             protection = form.BestAvailableEncryption(passphrase)
         pem = self._key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, protection)
         secret, public = (folder / f"{self.public.name}.{ending}" for ending in ("key", "pub"))
-        _write(secret, pem, 0o600)
+        new_file(secret, pem, 0o600)
         try:
-            _write(public, f"{self.public.line}\n".encode(), 0o644)
+            new_file(public, f"{self.public.line}\n".encode(), 0o644)
         except BaseException:
             secret.unlink()
             raise
@@ -178,7 +171,7 @@ class PrivateKey:
             InputError: no such file, one that others may read, no Ed25519 key in PKCS#8 PEM, the wrong passphrase.
             MissingExtra: ``cryptography`` is not installed.
         """
-        with _needed():
+        with needed():
             from cryptography.exceptions import UnsupportedAlgorithm
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -227,13 +220,6 @@ def is_private(path: Path) -> bool:
     return _read(path).startswith(b"-----")
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
-    with whole_file(path, new=True) as part:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-        part.chmod(mode)  # whatever the umask took away
-
-
 def _read(path: Path, private: bool = False) -> bytes:
     """A small regular file; with ``private``, one that only its owner may read."""
     try:
@@ -250,12 +236,3 @@ def _read(path: Path, private: bool = False) -> bytes:
     if len(data) > MAX_FILE:
         raise InputError(f"{path} is too long to be a key")
     return data
-
-
-@contextmanager
-def _needed() -> Iterator[None]:
-    """Around imports of ``cryptography``, which people who only tune do not have."""
-    try:
-        yield
-    except ImportError:
-        raise MissingExtra("signing, or checking signatures,", "serve") from None

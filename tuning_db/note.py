@@ -17,10 +17,9 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from targets.errors import MissingExtra
+from tuning_db.ed25519 import needed, verifies
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -73,14 +72,7 @@ class VerifierKey:
         Raises:
             MissingExtra: the extra ``serve`` is not installed.
         """
-        keys = _ed25519()
-        from cryptography.exceptions import InvalidSignature
-
-        try:
-            keys.Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return verifies(self.public, signature, message)
 
 
 @dataclass(frozen=True)
@@ -151,8 +143,9 @@ class SigningKey:
         return self._private().sign(message)
 
     def _private(self) -> ed25519.Ed25519PrivateKey:
-        key: ed25519.Ed25519PrivateKey = _ed25519().Ed25519PrivateKey.from_private_bytes(self.seed)
-        return key
+        with needed():
+            from cryptography.hazmat.primitives.asymmetric import ed25519
+        return ed25519.Ed25519PrivateKey.from_private_bytes(self.seed)
 
 
 def key_name(text: str) -> str:
@@ -273,12 +266,3 @@ def _encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise ValueError("a note holds no half characters") from None
-
-
-def _ed25519() -> ModuleType:
-    """The part of ``cryptography`` that signs, imported only where something is signed or verified."""
-    try:
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError:
-        raise MissingExtra("signing and verifying", "serve") from None
-    return ed25519

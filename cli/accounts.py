@@ -135,3 +135,57 @@ def close(name: str, db: Path) -> None:
     with Store.open(db, create=False) as store:
         store.close_account(name, time.time())
     click.echo(f"{name} is closed")
+
+
+class _Amount(click.ParamType):
+    """A number, or the word ``default``."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The number, or the word."""
+        if value == "default":
+            return value
+        try:
+            return self.kind(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'default'", param, ctx)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--requests", type=_Amount(float), help="Requests a second.")
+@click.option("--claims", type=_Amount(int), help="Claims in 24 hours.")
+@click.option("--bytes", type=_Amount(int), help="Bytes of submissions in 24 hours.")
+@db_option
+@json_option
+def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> None:
+    """Let the account NAME do more or less than others, and show what it may do and what it sent.
+
+    What is not said stays; `default` goes back to what `headstart serve` lets everybody do. It counts from the next
+    request on.
+
+    \b
+    Example:
+      headstart accounts quota acme
+      headstart accounts quota acme --claims 100000 --requests default
+    """
+    from tuning_db.store import Store
+
+    changed = {what: None if value == "default" else value for what, value in wanted.items() if value is not None}
+    with Store.open(db, create=False) as store:
+        account = store.account(name)
+        may = store.set_quota(account, **changed) if changed else store.own_quota(account.id)  # type: ignore[arg-type]
+        sent = store.sent(account.id, time.time())
+    if as_json:
+        echo_json({"account": account.name, "quota": vars(may), "sent": sent})
+        return
+    rows = [
+        (what, "default" if value is None else f"{value:,}", f"{sent[what]:,}" if what in sent else "")
+        for what, value in vars(may).items()
+    ]
+    named = {"requests": "requests a second", "claims": "claims in 24 hours", "bytes": "bytes in 24 hours"}
+    table(account.name, ("what", "at most", "sent"), [(named[what], *rest) for what, *rest in rows])

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cli._options import db_option
 from targets.errors import InputError, MissingExtra
+
+LIMIT = click.FloatRange(0, 1e6)
+# A second, from one address.
+WRONG_TOKENS = 1.0
 
 
 @click.command()
@@ -23,11 +28,52 @@ from targets.errors import InputError, MissingExtra
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain in PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key in PEM.")
-def command(db: Path, host: str, port: int, ledger_key: Path, tls_cert: Path | None, tls_key: Path | None) -> None:
+@click.option(
+    "--proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Believe the X-Forwarded-For of a proxy with this address, or network; nobody is believed unless said.",
+)
+@click.option(
+    "--rate", type=LIMIT, default=50, show_default=True, help="Requests a second of an account; 0 for no limit."
+)
+@click.option(
+    "--anonymous-rate",
+    type=LIMIT,
+    default=50,
+    show_default=True,
+    help="Requests a second of an address without a token; 0 for no limit, on wrong tokens neither.",
+)
+@click.option(
+    "--claims-per-day",
+    type=click.IntRange(0),
+    default=20_000,
+    show_default=True,
+    help="Claims of a vendor in 24 hours.",
+)
+@click.option(
+    "--bytes-per-day",
+    type=click.IntRange(0),
+    default=256 << 20,
+    show_default=True,
+    help="Bytes of a vendor's submissions in 24 hours.",
+)
+def command(
+    db: Path,
+    host: str,
+    port: int,
+    ledger_key: Path,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    proxies: tuple[str, ...],
+    **limits: Any,
+) -> None:
     """Serve a database to vendors, publishers and the public until it is stopped by Ctrl-C or SIGTERM.
 
     Prints one line of JSON with its url, service and verifier key when it takes requests; what it does goes to standard
-    error, a line of JSON for each request. Accounts are made with `headstart accounts`.
+    error, a line of JSON for each request. Accounts are made with `headstart accounts`, which also lets one of them do
+    more or less than others.
 
     \b
     Example:
@@ -38,11 +84,13 @@ def command(db: Path, host: str, port: int, ledger_key: Path, tls_cert: Path | N
         raise InputError("TLS takes both --tls-cert and --tls-key")
     try:
         from tuning_db.service.config import Config
+        from tuning_db.service.limits import Rates
         from tuning_db.service.server import ended_by_signals, listen, log_to_stderr, make_server
     except ModuleNotFoundError:
         raise MissingExtra("the service", "serve") from None
     from tuning_db.checkpoint import key_of_log
     from tuning_db.keyfile import read_key
+    from tuning_db.quotas import Quota
     from tuning_db.store import Store
     from tuning_db.windows import PUBLIC
 
@@ -59,7 +107,14 @@ def command(db: Path, host: str, port: int, ledger_key: Path, tls_cert: Path | N
             "service": key.name,
             "verifier_key": str(key_of_log(key, PUBLIC).verifier),
         }
-        server = make_server(Config(db, key), lambda: click.echo(json.dumps(told)), tls_cert, tls_key)
+        config = Config(
+            db,
+            key,
+            rates=Rates(limits["rate"], limits["anonymous_rate"], WRONG_TOKENS if limits["anonymous_rate"] else 0),
+            quota=Quota(claims=limits["claims_per_day"], bytes=limits["bytes_per_day"]),
+            proxies=proxies,
+        )
+        server = make_server(config, lambda: click.echo(json.dumps(told)), tls_cert, tls_key)
         log_to_stderr()
         with ended_by_signals():
             server.run(sockets=[bound])

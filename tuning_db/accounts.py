@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from targets.errors import InputError
 from tuning_db.connection import Connection
+from tuning_db.readers import name as read_name
 from tuning_db.records import new_id
 
 ROLES = ("operator", "publisher", "vendor", "referee", "deployer")
@@ -25,7 +25,6 @@ SCOPES = {
 }
 # Every token begins so, so that one that was left in a file or a log is found by looking for it.
 PREFIX = "hst_"
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Account:
 
     Attributes:
         id: random; says nothing of when others joined.
-        name: unique, lower-case letters, digits, ``.``, ``_`` and ``-``.
+        name: unique, see ``readers.name``; in files from before that rule other marks may be together or at the end.
         role: one of ``ROLES``.
         scopes: what the token that was shown may do.
     """
@@ -49,13 +48,12 @@ def check_name(name: str) -> str:
     """The name itself.
 
     Raises:
-        InputError: it is not one that looks the same to everybody.
+        InputError: it is not one that looks the same to everybody, and that batches may have.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"{name!r} cannot be a name: lower-case letters, digits, '.', '_' and '-', 63 at most, no mark in front"
-        )
-    return name
+    try:
+        return read_name(name)
+    except ValueError as error:
+        raise InputError(f"{name!r} cannot be a name: it {error}") from None
 
 
 class Accounts(Connection):
@@ -196,6 +194,8 @@ class Accounts(Connection):
 
     def revoke_key(self, account: Account, id: str, since: float) -> None:
         """Say that what a key signed from a date on is not to be believed; a second date counts where it is earlier.
+
+        What it signed since that was taken already is for ``revocation.revoke`` to withdraw.
 
         Raises:
             InputError: the account has no such key.

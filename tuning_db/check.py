@@ -33,7 +33,7 @@ def check(store: Store) -> list[Finding]:
     findings: list[Finding] = []
     try:
         with store.snapshot():
-            for part in (_file, _schema, _ids, _trials, _champions, _ledgers, _releases, _claims, _leads):
+            for part in (_file, _schema, _ids, _trials, _champions, _ledgers, _releases, _claims, _keys, _leads):
                 findings.extend(part(store))
     except (HeadstartError, sqlite3.DatabaseError) as error:
         # Too damaged to read on.
@@ -140,6 +140,14 @@ def _claims(store: Store) -> Iterator[Finding]:
             continue
         if (row["tier"], row["state"], row["reason"]) != (tier.value, state, reason):
             yield Finding(f"claim {row['trial']}", f"is not what its verdicts come to: {tier.value}, {state}")
+
+
+def _keys(store: Store) -> Iterator[Finding]:
+    for row in store.rows(
+        "SELECT DISTINCT c.trial, s.key FROM signing_key k JOIN submission s ON s.key = k.id AND s.received > k.revoked"
+        " JOIN claim c ON c.batch = s.batch WHERE c.state <> 'withdrawn' ORDER BY c.trial"
+    ):
+        yield Finding(f"claim {row['trial']}", f"is not withdrawn, and its key {row['key']} was revoked before it came")
 
 
 def _leads(store: Store) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from targets.digest import canonical_json
@@ -91,23 +91,33 @@ class Claims(Connection):
         """
         with self.transaction():
             claim = self._may_judge(verdict)
-            self.execute(
-                "INSERT INTO verdict (id, trial, judge, outcome, created, reason, evidence)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(verdict.id, verdict.trial, verdict.judge, verdict.outcome.value, verdict.created),
-                    *(verdict.reason, canonical_json(dict(verdict.evidence))),
-                ),
-            )
-            tier, state, reason = judged(self.all_verdicts(verdict.trial))
-            self.execute(
-                "UPDATE claim SET tier = ?, state = ?, reason = ? WHERE trial = ?",
-                (tier.value, state, reason, verdict.trial),
-            )
+            self._say(verdict)
             lead = leaders(self.claims_for(claim.release, claim.trial.key))
             for whose in ("", claim.vendor):
                 self._set_lead(claim.release, claim.trial.key, whose, lead.get(whose))
             return self._claims("c.trial = :trial", {"trial": verdict.trial})[0]
+
+    def disown(self, vendor: str, trials: Sequence[str], now: float, reason: str) -> list[str]:
+        """Withdraw claims of a vendor, by its id, whatever the deadlines, in one transaction.
+
+        Returns:
+            Those that were not withdrawn already.
+        """
+        gone: list[str] = []
+        keys: set[tuple[str, Key]] = set()
+        with self.transaction():
+            for trial in trials:
+                (claim,) = self._claims("c.trial = :trial AND c.vendor = :vendor", {"trial": trial, "vendor": vendor})
+                if claim.state == Outcome.WITHDRAWN.value:
+                    continue
+                self._say(Verdict(trial, vendor, Outcome.WITHDRAWN, now, reason))
+                gone.append(trial)
+                keys.add((claim.release, claim.trial.key))
+            for release, key in keys:
+                lead = leaders(self.claims_for(release, key))
+                for whose in ("", vendor):
+                    self._set_lead(release, key, whose, lead.get(whose))
+        return gone
 
     def claim(self, viewer: Viewer, trial: str) -> Claim | None:
         """A claim that the viewer may see; None where there is none, or none that they could know of."""
@@ -173,6 +183,21 @@ class Claims(Connection):
             Verdict(**{**row, "outcome": Outcome(row["outcome"]), "evidence": json.loads(row["evidence"])})
             for row in rows
         ]
+
+    def _say(self, verdict: Verdict) -> None:
+        """Keep a verdict, and make its claim what it comes to; who leads is for the caller to see to."""
+        self.execute(
+            "INSERT INTO verdict (id, trial, judge, outcome, created, reason, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(verdict.id, verdict.trial, verdict.judge, verdict.outcome.value, verdict.created),
+                *(verdict.reason, canonical_json(dict(verdict.evidence))),
+            ),
+        )
+        tier, state, reason = judged(self.all_verdicts(verdict.trial))
+        self.execute(
+            "UPDATE claim SET tier = ?, state = ?, reason = ? WHERE trial = ?",
+            (tier.value, state, reason, verdict.trial),
+        )
 
     def _may_judge(self, verdict: Verdict) -> Claim:
         """The claim that a verdict is about, where its judge may give it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,3 +51,30 @@ def new_file(path: Path, data: bytes, mode: int) -> None:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
         part.chmod(mode)  # whatever the umask took away
+
+
+def read_small(path: Path, most: int, private: bool = False) -> bytes:
+    """What is in a small regular file; with ``private``, in one that only its owner may read.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        private: whether nobody else may.
+
+    Raises:
+        InputError: no such file, one that is longer, or with ``private`` one that others may read or change.
+    """
+    try:
+        # Opened without waiting: a named pipe would otherwise wait for somebody to write to it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(f"{path} is not a file")
+            if private and status.st_mode & 0o077:
+                raise InputError(f"others may read or change {path}: chmod 600 it, or make a new key")
+            data = file.read(most + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > most:
+        raise InputError(f"{path} is too long to be a key")
+    return data

@@ -19,6 +19,7 @@ from tuning_db.claim import Claim
 from tuning_db.keys import PublicKey
 from tuning_db.logs import log_of
 from tuning_db.note import SigningKey
+from tuning_db.quotas import NO_QUOTA, Quota
 from tuning_db.reasons import Finding, Reason, Refused
 from tuning_db.receipt import receipt
 from tuning_db.records import Key
@@ -53,26 +54,31 @@ def take(
     store: Store,
     batch: Batch,
     signer: PublicKey,
+    size: int,
     account: Account,
     now: float,
     key: SigningKey,
     spaces: Mapping[str, int] | None = None,
+    quota: Quota = NO_QUOTA,
 ) -> dict[str, Any]:
     """Keep the claims of a batch with an entry in the ledger, in one transaction; a retry changes nothing.
 
     Args:
         batch, signer: what ``open_submission`` returned.
+        size: bytes of the envelope.
         account: who sent it, a vendor.
         now: seconds since 1970, when it was received.
         key: the service's, which signs the receipt.
         spaces: versions of spaces by name; those of this Headstart unless said.
+        quota: what everybody may send of whom nothing else is said.
 
     Returns:
         ``batch``, ``received``, ``claims`` (ids of trials, in the order of the batch), ``notes`` and ``receipt``, the
         same for every retry.
 
     Raises:
-        Refused: the key was revoked meanwhile, the nonce was another batch's, or an earlier batch claimed the same.
+        Refused: the key was revoked meanwhile, the nonce was another batch's, an earlier batch claimed the same, or it
+            is more than the vendor may send in a day.
         Rejected: of any of its trials something is wrong.
         InputError: several releases that are open to the vendor have the name.
     """
@@ -83,10 +89,11 @@ def take(
         if is_retry(batch, {batch.nonce: earlier["batch"]} if earlier else {}):
             return _answer(store, account, batch.nonce, key)
         check_replay(batch, {batch.content} if store.has_content(account.id, batch.content) else ())
+        store.require_room(account.id, store.quota(account.id, quota), now, len(batch.claims), size)
         release, findings = _screened(store, batch, account, now, space_versions() if spaces is None else spaces)
         if any(finding.reason.refuses for finding in findings):
             raise Rejected(findings)
-        _keep(store, batch, signer, account, release, now, [told(finding) for finding in findings])
+        _keep(store, batch, signer, size, account, release, now, [told(finding) for finding in findings])
         return _answer(store, account, batch.nonce, key)
 
 
@@ -143,6 +150,7 @@ def _keep(
     store: Store,
     batch: Batch,
     signer: PublicKey,
+    size: int,
     account: Account,
     release: str,
     now: float,
@@ -162,7 +170,7 @@ def _keep(
         trials.append(trial.id)
     payload = {"batch": batch.id, "claims": trials, "content": batch.content, "key": signer.id, "release": release}
     entry = store.append(log_of(store, release, account.id, now), account.name, "submit", payload, now)
-    store.add_submission(batch, account.id, entry, notes)
+    store.add_submission(batch, account.id, signer.id, size, entry, notes)
 
 
 def _answer(store: Store, account: Account, nonce: str, key: SigningKey) -> dict[str, Any]:

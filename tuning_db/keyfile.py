@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from targets.errors import InputError
-from tuning_db.files import new_file
+from tuning_db.files import new_file, read_small
 from tuning_db.note import SigningKey
 
 MAX_KEY_FILE = 4096
@@ -27,14 +27,10 @@ def read_key(path: Path) -> SigningKey:
     """The key in a file.
 
     Raises:
-        InputError: it cannot be read, or holds no key.
+        InputError: it cannot be read, others may read it, or it holds no key.
         MissingExtra: the extra ``serve`` is not installed.
     """
-    try:
-        with path.open("rb") as file:
-            line = file.read(MAX_KEY_FILE)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    line = read_small(path, MAX_KEY_FILE, private=True)
     try:
         return SigningKey.loads(line.decode().removesuffix("\n"))
     except ValueError as error:

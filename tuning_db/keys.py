@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +19,7 @@ from targets.digest import digest
 from targets.errors import InputError
 from tuning_db.ed25519 import needed, verifies
 from tuning_db.edwards import point_problem
-from tuning_db.files import new_file
+from tuning_db.files import new_file, read_small
 from tuning_db.readers import name as read_name
 
 if TYPE_CHECKING:
@@ -175,7 +173,7 @@ class PrivateKey:
             from cryptography.exceptions import UnsupportedAlgorithm
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        pem = _read(path, private=True)
+        pem = read_small(path, MAX_FILE, private=True)
         found = PEM.fullmatch(pem)
         if found is None:
             raise InputError(f"{path} is not a private key: one block of PEM, PRIVATE KEY or ENCRYPTED PRIVATE KEY")
@@ -204,7 +202,7 @@ def read_public(path: Path) -> PublicKey:
         InputError: no such file, or something else in it.
     """
     try:
-        return PublicKey.from_line(_read(path).decode("ascii"))
+        return PublicKey.from_line(read_small(path, MAX_FILE).decode("ascii"))
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a public key: not ASCII") from None
     except InputError as error:
@@ -217,22 +215,4 @@ def is_private(path: Path) -> bool:
     Raises:
         InputError: no such file.
     """
-    return _read(path).startswith(b"-----")
-
-
-def _read(path: Path, private: bool = False) -> bytes:
-    """A small regular file; with ``private``, one that only its owner may read."""
-    try:
-        # Opened without waiting: a named pipe would otherwise wait for somebody to write to it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError(f"{path} is not a file")
-            if private and status.st_mode & 0o077:
-                raise InputError(f"others may read or change {path}: chmod 600 it, or make a new key")
-            data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MAX_FILE:
-        raise InputError(f"{path} is too long to be a key")
-    return data
+    return read_small(path, MAX_FILE).startswith(b"-----")

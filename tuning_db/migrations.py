@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
@@ -302,6 +304,34 @@ SUBMISSIONS = (
     ),
 )
 
+QUOTAS = (
+    """CREATE TABLE quota (
+        account TEXT PRIMARY KEY REFERENCES account (id),
+        requests REAL,                 -- a second; NULL for what the service says, here and below
+        claims INTEGER,                -- a day
+        bytes INTEGER                  -- a day, of envelopes
+    ) WITHOUT ROWID""",
+    "ALTER TABLE submission RENAME TO submission_before",
+    """CREATE TABLE submission (
+        batch TEXT PRIMARY KEY,        -- hash of its bytes
+        vendor TEXT NOT NULL REFERENCES account (id),
+        key TEXT NOT NULL REFERENCES signing_key (id),
+        nonce TEXT NOT NULL,
+        content TEXT NOT NULL,         -- hash of what is claimed
+        log TEXT NOT NULL,             -- where its entry is, with what it held
+        seq INTEGER NOT NULL,
+        notes TEXT NOT NULL,           -- JSON: what the vendor was told of it
+        received REAL NOT NULL,        -- seconds since 1970
+        claims INTEGER NOT NULL,       -- how many
+        bytes INTEGER NOT NULL,        -- of its envelope; 0 where that is not known
+        UNIQUE (vendor, nonce),
+        UNIQUE (vendor, content),
+        FOREIGN KEY (log, seq) REFERENCES ledger_entry (log, seq)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX submission_of_vendor ON submission (vendor, received, claims, bytes)",
+    "CREATE INDEX submission_of_key ON submission (key, received)",
+)
+
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
@@ -329,6 +359,28 @@ def m004_submissions(db: sqlite_utils.Database) -> None:
     """Batches that were taken, so that a retry gets the answer of then."""
     for statement in SUBMISSIONS:
         db.conn.execute(statement)
+
+
+@migrations()
+def m005_quotas(db: sqlite_utils.Database) -> None:
+    """What accounts may do, and of each submission what counts towards it and which key signed it."""
+    for statement in QUOTAS:
+        db.conn.execute(statement)
+    # The key, the time and the number of claims are in the entry that a submission has in a ledger.
+    rows = db.conn.execute(
+        "SELECT s.batch, s.vendor, s.nonce, s.content, s.log, s.seq, s.notes, e.created, e.payload"
+        " FROM submission_before s JOIN ledger_entry e ON e.log = s.log AND e.seq = s.seq"
+    ).fetchall()
+    for *same, created, payload in rows:
+        told = json.loads(payload)
+        db.conn.execute(
+            "INSERT INTO submission (batch, vendor, nonce, content, log, seq, notes, key, received, claims, bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            (*same, told["key"], created, len(told["claims"])),
+        )
+    db.conn.execute("DROP TABLE submission_before")
+    for trigger in SUBMISSIONS[1:]:
+        db.conn.execute(trigger)
 
 
 def unknown_steps(db: sqlite_utils.Database) -> list[str]:

@@ -32,6 +32,7 @@ class Reason(Enum):
     DUPLICATE = "duplicate", "the same schedule with the same samples is there already"
     CLONE = "clone", "another schedule that is there already differs from it in nothing that matters"
     COPIED_SAMPLES = "copied_samples", "the samples of one trial under several schedules or workloads"
+    OVER_QUOTA = "over_quota", "more than the vendor may send in a day: the message says when it fits"
     TOO_MANY = "too_many", "more trials of one workload on one chip than a batch may have"
 
     meaning: str

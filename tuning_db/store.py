@@ -16,6 +16,7 @@ from tuning_db.cost_models import CostModels
 from tuning_db.jobs import Jobs
 from tuning_db.ledger import Ledgers
 from tuning_db.models import Models
+from tuning_db.quotas import Quotas
 from tuning_db.records import Key, Policy, Toolchain, Trial
 from tuning_db.releases import Releases
 from tuning_db.submissions import Submissions
@@ -25,7 +26,7 @@ from tuning_db.trials import COLUMNS, from_row, insert
 PAGE = 1000
 
 
-class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions):
+class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions, Quotas):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.

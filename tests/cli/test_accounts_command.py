@@ -63,6 +63,19 @@ def test_a_token_alone_is_printed_for_scripts(headstart: Run) -> None:
         assert store.authenticate(out.strip(), time.time()) is None
 
 
+def test_a_quota_of_ones_own(headstart: Run) -> None:
+    headstart("accounts", "add", "acme", "vendor")
+    assert json.loads(headstart("accounts", "quota", "acme", "--claims", "5", "--requests", "0.5", "--json")[1]) == {
+        "account": "acme",
+        "quota": {"requests": 0.5, "claims": 5, "bytes": None},
+        "sent": {"claims": 0, "bytes": 0},
+    }
+    headstart("accounts", "quota", "acme", "--claims", "default", "--bytes", "1000000")
+    told = json.loads(headstart("accounts", "quota", "acme", "--json")[1])
+    assert told["quota"] == {"requests": 0.5, "claims": None, "bytes": 1_000_000}
+    assert "1,000,000" in headstart("accounts", "quota", "acme")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -75,6 +88,11 @@ def test_a_token_alone_is_printed_for_scripts(headstart: Run) -> None:
         (("token", "lab", "--days", "nan"), "less than ten years"),
         (("revoke", "k0"), "no token k0"),
         (("close", "nobody"), "no account"),
+        (("quota", "nobody"), "no account"),
+        (("quota", "lab", "--claims", "many"), "neither a number nor 'default'"),
+        (("quota", "lab", "--bytes", "-1"), "a quota of bytes"),
+        (("quota", "lab", "--requests", "0"), "more than none"),
+        (("add", "acme-", "vendor"), "cannot be a name"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(headstart: Run, words: tuple[str, ...], said: str) -> None:

@@ -44,7 +44,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     [
         (("--db", "no.db", "--ledger-key", "service.key"), "no database at no.db"),
         (("--db", "race.db", "--ledger-key", "no.key"), "cannot read no.key"),
-        (("--db", "race.db", "--ledger-key", "race.db"), "holds no signing key"),
+        (("--db", "race.db", "--ledger-key", "race.db"), "others may read or change race.db"),
         (("--db", "race.db", "--ledger-key", "service.key", "--tls-cert", "x.pem"), "both --tls-cert and --tls-key"),
         (
             ("--db", "race.db", "--ledger-key", "service.key", "--port", "0", "--tls-cert", "x.pem", "--tls-key", "y"),

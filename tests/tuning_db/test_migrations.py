@@ -61,6 +61,29 @@ def test_a_race_of_this_schema_is_read(tmp_path: Path) -> None:
         assert check(store) == []
 
 
+def test_submissions_of_before_know_their_key_and_size(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    shutil.copy(ASSETS / "schema_4.db", path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE signing_key SET id = 'k1'")
+        payload = '{"batch":"b1","claims":["t1","t2"],"content":"c","key":"k1","release":"public"}'
+        (seq,) = connection.execute("SELECT size FROM ledger WHERE log = 'public'").fetchone()
+        connection.execute(
+            "INSERT INTO ledger_entry (log, seq, hashes, actor, action, payload, created, salt)"
+            " VALUES ('public', ?, x'', 'early', 'submit', ?, 1e9, '')",
+            (seq, payload),
+        )
+        (vendor,) = connection.execute("SELECT account FROM signing_key").fetchone()
+        connection.execute("INSERT INTO submission VALUES ('b1', ?, 'n', 'c', 'public', ?, '[]')", (vendor, seq))
+    connection.close()
+    with Store.open(path) as store:
+        (row,) = store.rows("SELECT * FROM submission")
+        assert (row["key"], row["received"], row["claims"], row["bytes"]) == ("k1", 1e9, 2, 0)
+        assert (row["batch"], row["vendor"], row["nonce"], row["content"], row["seq"]) == ("b1", vendor, "n", "c", seq)
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            store.execute("UPDATE submission SET claims = 0")
+
+
 @pytest.fixture
 def one_step_more(monkeypatch: pytest.MonkeyPatch) -> Migrations:
     """Headstart as it will be when the schema has one more step; the step fails where ``broken`` is a table."""

@@ -209,10 +209,13 @@ def test_key_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="never overwritten"):
         write_key(path, OTHER)
     assert read_key(path) == KEY
-    for content, why in ((b"\xff", "not text"), (b"", "is PRIVATE"), (b"x" * 10**6, "is PRIVATE")):
+    for content, why in ((b"\xff", "not text"), (b"", "is PRIVATE"), (b"x" * 1000, "is PRIVATE")):
         path.write_bytes(content)
         with pytest.raises(InputError, match=f"no signing key: .*{why}"):
             read_key(path)
+    path.chmod(0o640)
+    with pytest.raises(InputError, match="others may read or change"):
+        read_key(path)
     for missing in (tmp_path / "no" / "key", tmp_path):
         with pytest.raises(InputError, match="cannot read"):
             read_key(missing)

@@ -14,6 +14,7 @@ from tuning_db.screening import space_versions
 from tuning_db.service import claims, errors, health, keys, ledgers, releases, submissions
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
+from tuning_db.service.limits import Limited, Limits
 from tuning_db.service.logs import Requests
 
 VERSION = "1"
@@ -50,8 +51,9 @@ def make_app(config: Config) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.config, app.state.lanes = config, lanes
+    app.state.config, app.state.lanes, app.state.limits = config, lanes, Limits(config.rates)
     errors.install(app)
+    app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests)
     for module in (health, releases, claims, submissions, keys, ledgers):
         app.include_router(module.router)

@@ -14,6 +14,7 @@ from tuning_db.readers import Reader, parse
 from tuning_db.service.config import Config
 from tuning_db.service.errors import ApiError, too_large, unauthorized
 from tuning_db.service.lanes import Lanes
+from tuning_db.service.limits import Limits
 from tuning_db.store import Store
 from tuning_db.windows import PUBLIC, Viewer
 
@@ -147,6 +148,8 @@ def _caller(request: Request, store: Store, now: float) -> Caller:
     account = store.authenticate(token.strip(), now) if scheme.lower() == "bearer" else None
     if account is None:
         raise unauthorized()
+    limits: Limits = request.app.state.limits
+    limits.account(request.scope, account.id, store.own_quota(account.id).requests)
     return Caller(now, account)
 
 

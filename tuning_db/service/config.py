@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuning_db.note import SigningKey
+from tuning_db.quotas import NO_QUOTA, Quota
+from tuning_db.service.limits import NO_RATES, Rates
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Config:
         clock: seconds since 1970; every window opens by it.
         readers: threads that answer questions, each with a connection of its own.
         spaces: versions of spaces by name that submissions may have schedules of; None for those of this Headstart.
+        rates: how often somebody may ask.
+        quota: what a vendor may send of whom nothing else is said.
+        proxies: addresses of proxies whose word on who asks is believed, or networks of them.
+        copies: the folder in which a copy lies while it is made; None for that of the database.
     """
 
     db: Path
@@ -27,3 +33,7 @@ class Config:
     clock: Callable[[], float] = time.time
     readers: int = 4
     spaces: Mapping[str, int] | None = None
+    rates: Rates = NO_RATES
+    quota: Quota = NO_QUOTA
+    proxies: Sequence[str] = ()
+    copies: Path | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from tuning_db.accounts import SCOPES
 from tuning_db.possession import proved
+from tuning_db.revocation import revoke
 from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, service
 from tuning_db.service.errors import not_found
 from tuning_db.store import Store
@@ -39,16 +40,28 @@ async def register(request: Request) -> dict[str, Any]:
     return await act(request, deed, "submit")
 
 
-@router.delete("/keys/{id}", status_code=204, response_model=None)
-async def revoke_key(request: Request, id: str) -> None:
-    """Revoke a key of whoever asks, from now on."""
+@router.delete("/keys/{id}")
+async def revoke_key(
+    request: Request, id: str, since: Annotated[float | None, Query(ge=0, lt=253402300800)] = None
+) -> dict[str, Any]:
+    """Revoke a key of whoever asks, or for an operator anybody's: from now on, or from a time in the past.
 
-    def deed(store: Store, caller: Caller) -> None:
-        if id not in {row["id"] for row in store.keys(caller.known)}:
+    Claims that came in with its signature since then are withdrawn; the answer has their ids as ``withdrawn``.
+    """
+
+    def deed(store: Store, caller: Caller) -> dict[str, Any]:
+        owner = store.value("SELECT account FROM signing_key WHERE id = ?", (id,))
+        if owner is None or (owner != caller.known.id and "admin" not in caller.known.scopes):
             raise not_found()
-        store.revoke_key(caller.known, id, caller.now)
+        account, withdrawn = store.account(owner), []
+        if since is None:
+            store.revoke_key(account, id, caller.now)
+        else:
+            withdrawn = revoke(store, account, id, since, caller.known, caller.now)
+        (row,) = (row for row in store.keys(account) if row["id"] == id)
+        return {"id": id, "revoked": row["revoked"], "withdrawn": withdrawn}
 
-    await act(request, deed, "submit")
+    return await act(request, deed, "submit", "admin")
 
 
 @router.delete("/tokens/{id}", status_code=204, response_model=None)

@@ -57,7 +57,9 @@ def make_server(config: Config, ready: Callable[[], None], cert: Path | None = N
     options: dict[str, Any] = {"ssl_certfile": cert, "ssl_keyfile": key} if cert and key else {}
     made = uvicorn.Config(
         make_app(config), lifespan="on", loop="asyncio", http="h11", ws="none", server_header=False,
-        log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, **options,
+        log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S,
+        # Who sends these headers may call himself anybody, so that nobody is believed who was not named.
+        proxy_headers=bool(config.proxies), forwarded_allow_ips=list(config.proxies), **options,
     )  # fmt: skip
     try:
         made.load()

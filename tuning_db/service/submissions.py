@@ -27,6 +27,8 @@ async def submit(request: Request) -> dict[str, Any]:
     )
     return await act(
         request,
-        lambda store, caller: take(store, batch, signer, caller.known, caller.now, config.key, config.spaces),
+        lambda store, caller: take(
+            store, batch, signer, len(data), caller.known, caller.now, config.key, config.spaces, config.quota
+        ),
         "submit",
     )

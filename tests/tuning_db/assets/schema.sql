@@ -12,6 +12,10 @@ CREATE INDEX model_of_workload ON model_op (workload)
 
 CREATE INDEX release_of_model ON release_model (model)
 
+CREATE INDEX submission_of_key ON submission (key, received)
+
+CREATE INDEX submission_of_vendor ON submission (vendor, received, claims, bytes)
+
 CREATE INDEX trial_workload ON trial (workload, target)
 
 CREATE INDEX verdict_of_claim ON verdict (trial, judge)
@@ -132,6 +136,13 @@ CREATE TABLE public_workload (
         workload TEXT PRIMARY KEY REFERENCES workload (id)
     ) WITHOUT ROWID
 
+CREATE TABLE quota (
+        account TEXT PRIMARY KEY REFERENCES account (id),
+        requests REAL,                 -- a second; NULL for what the service says, here and below
+        claims INTEGER,                -- a day
+        bytes INTEGER                  -- a day, of envelopes
+    ) WITHOUT ROWID
+
 CREATE TABLE release (
         id TEXT PRIMARY KEY,           -- random; or public
         name TEXT NOT NULL,
@@ -168,11 +179,15 @@ CREATE TABLE signing_key (
 CREATE TABLE submission (
         batch TEXT PRIMARY KEY,        -- hash of its bytes
         vendor TEXT NOT NULL REFERENCES account (id),
+        key TEXT NOT NULL REFERENCES signing_key (id),
         nonce TEXT NOT NULL,
         content TEXT NOT NULL,         -- hash of what is claimed
         log TEXT NOT NULL,             -- where its entry is, with what it held
         seq INTEGER NOT NULL,
         notes TEXT NOT NULL,           -- JSON: what the vendor was told of it
+        received REAL NOT NULL,        -- seconds since 1970
+        claims INTEGER NOT NULL,       -- how many
+        bytes INTEGER NOT NULL,        -- of its envelope; 0 where that is not known
         UNIQUE (vendor, nonce),
         UNIQUE (vendor, content),
         FOREIGN KEY (log, seq) REFERENCES ledger_entry (log, seq)

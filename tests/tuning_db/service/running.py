@@ -20,6 +20,7 @@ from tuning_db.note import SigningKey, VerifierKey
 from tuning_db.possession import prove
 from tuning_db.releases import DAY
 from tuning_db.service.config import Config
+from tuning_db.service.limits import Rates
 from tuning_db.service.server import Server, listen, make_server
 from tuning_db.store import Store
 from tuning_db.submission import sign_batch
@@ -136,6 +137,11 @@ class Service:
         answer = self.post(f"/v1/releases/{release}/invitations", "lab", {"account": who, "opens": opens} | fields)
         assert answer.status == 201, answer.body
 
+    def limit(self, rates: Rates) -> None:
+        """From now on, let people ask no more often than that, by a clock that stands still."""
+        assert self.server
+        self.server.config.app.state.limits.__init__(rates, lambda: 0.0)  # type: ignore[union-attr]
+
     def envelope(self, who: str, n: int = 1, of: Batch | None = None, **fields: Any) -> bytes:
         """A signed batch of one claim for the release r1; other ``n`` have other schedules and times."""
         made = of or batch(claim(n), **{"vendor": who, "nonce": secrets.token_hex(16)} | fields)
@@ -151,8 +157,8 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Service]:
-    """A service with an account, and a token of a year, for each of ``PEOPLE``."""
+def running(folder: Path, **options: Any) -> Iterator[Service]:
+    """A service with an account, and a token of a year, for each of ``PEOPLE``; ``options`` are of its ``Config``."""
     service = Service(folder / "race.db", SigningKey.new(SERVICE))
     with Store.open(service.db) as store:
         for name, role in PEOPLE.items():
@@ -162,7 +168,7 @@ def running(folder: Path) -> Iterator[Service]:
     ready = threading.Event()
     with listen("127.0.0.1", 0) as bound:
         service.port = bound.getsockname()[1]
-        config = Config(service.db, service.key, lambda: service.now, readers=2, spaces=SPACES)
+        config = Config(service.db, service.key, lambda: service.now, readers=2, spaces=SPACES, **options)
         service.server = make_server(config, ready.set)
         thread = threading.Thread(target=service.server.run, kwargs={"sockets": [bound]})
         thread.start()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from tuning_db.connection import Connection
-from tuning_db.windows import Viewer, public_model, public_workload
+from tuning_db.windows import Viewer, public_model, public_trial, public_workload
 
 # A claim belongs to its release, any other trial to its workload.
-PUBLIC_TRIAL = (
-    f"({public_workload('t.workload')} AND NOT EXISTS"
-    " (SELECT 1 FROM claim c JOIN release r ON r.id = c.release WHERE c.trial = t.id AND r.launch > :now))"
-)
+PUBLIC_TRIAL = public_trial("t")
 NAMED = ("target", "toolchain", "policy", "schedule")
 
 

@@ -23,6 +23,7 @@ from tuning_db.records import Policy, Toolchain
 from tuning_db.rows import decoded, key_of, stored
 from tuning_db.store import Store
 from tuning_db.trials import COLUMNS, from_row
+from tuning_db.words import public_words
 
 MAX_LINE = 64 << 20
 
@@ -44,14 +45,16 @@ def export(store: Store, file: IO[bytes], now: float | None = None) -> dict[str,
     counts = dict.fromkeys(KINDS, 0)
     file.write(_line({"kind": "headstart", "format": FORMAT}))
     with store.snapshot():
-        left_out = embargoed(store, time.time() if now is None else now)
+        moment = time.time() if now is None else now
+        left_out, said = embargoed(store, moment), public_words(store, moment)
         for kind in KINDS:
             hidden = left_out.get(kind, set())
             for row in stored(store, kind):
                 if row[key_of(kind)] in hidden:
                     continue
+                public = {**row, **said.get(row["id"], {})} if kind == "workload" else row
                 try:
-                    file.write(_line({"kind": kind, **decoded(store, kind, row)}))
+                    file.write(_line({"kind": kind, **decoded(store, kind, public)}))
                 except ValueError as error:
                     raise HeadstartError(f"cannot export {kind} {row}: {error}; run `headstart db check`") from None
                 counts[kind] += 1

@@ -112,10 +112,10 @@ def _screened(
     workloads: dict[str, Computation] = {}
     taken: set[Key] = set()
     for key in {claim.key for claim in batch.claims}:
-        rows = store.rows("SELECT * FROM workload WHERE id = ?", (key.workload,))
-        if store.takes(viewer, release, key) and rows:
+        # Nothing is read of what is not open: not even the time that it takes may tell that it is there.
+        if store.takes(viewer, release, key) and (said := store.said(release, key.workload, now)):
             taken.add(key)
-            workloads[key.workload] = Computation.of_row({**rows[0], "params": json.loads(rows[0]["params"])})
+            workloads[key.workload] = Computation.of_row(said)
     claims, schedules = _earlier(store, release, account.id, taken)
     findings = screen(batch, Known(workloads, spaces=spaces, claims=claims, schedules=schedules))
     # A window may be open for one target and not for another; what is said is the same as for an unknown workload.
@@ -158,9 +158,11 @@ def _keep(
 ) -> None:
     trials = []
     for claim in batch.claims:
-        # The peaks that a vendor declares are not kept for a chip that everybody knows.
-        target = catalogue_by_fingerprint().get(claim.target.fingerprint, claim.target)
-        store.add_target(target.fingerprint, target.name, target.vendor, target.spec())
+        # What a vendor declares is not kept for a chip that everybody knows.
+        if target := catalogue_by_fingerprint().get(claim.target.fingerprint):
+            store.add_target(target.fingerprint, target.name, target.vendor, target.spec())
+        else:
+            store.declare(release, account.id, claim.target)
         store.add_toolchain(claim.toolchain)
         store.add_policy(claim.policy)
         plan = claim.schedule

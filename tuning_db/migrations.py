@@ -332,6 +332,37 @@ QUOTAS = (
     "CREATE INDEX submission_of_key ON submission (key, received)",
 )
 
+WORDS = (
+    # What publishers and vendors say of a thing is kept beside it, for each release: a row that all releases share
+    # would tell in one what was said in another.
+    """CREATE TABLE release_workload (
+        release TEXT NOT NULL REFERENCES release (id),
+        workload TEXT NOT NULL REFERENCES workload (id),
+        operator TEXT NOT NULL,        -- these as in workload
+        label TEXT NOT NULL,
+        params TEXT NOT NULL,
+        flops INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (release, workload)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX words_of_workload ON release_workload (workload)",
+    """CREATE TABLE declared_target (
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL REFERENCES account (id),
+        target TEXT NOT NULL REFERENCES target (fingerprint),
+        spec TEXT NOT NULL,            -- JSON: Target.spec(), as its vendor first declared the chip there
+        PRIMARY KEY (release, vendor, target)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX words_of_target ON declared_target (target)",
+    """INSERT INTO release_workload SELECT DISTINCT m.release, w.id, w.operator, w.label, w.params, w.flops, w.bytes
+        FROM release_model m JOIN model_op o ON o.model = m.model JOIN workload w ON w.id = o.workload""",
+    """INSERT INTO declared_target SELECT DISTINCT c.release, c.vendor, c.target, t.spec
+        FROM claim c JOIN target t ON t.fingerprint = c.target""",
+    # So that finding what is open to somebody does not take longer where more is shut to them.
+    "CREATE INDEX opening_of_account ON opening (account)",
+    "CREATE INDEX release_by_launch ON release (launch)",
+)
+
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
@@ -381,6 +412,13 @@ def m005_quotas(db: sqlite_utils.Database) -> None:
     db.conn.execute("DROP TABLE submission_before")
     for trigger in SUBMISSIONS[1:]:
         db.conn.execute(trigger)
+
+
+@migrations()
+def m006_words(db: sqlite_utils.Database) -> None:
+    """What is said of workloads and chips, for each release."""
+    for statement in WORDS:
+        db.conn.execute(statement)
 
 
 def unknown_steps(db: sqlite_utils.Database) -> list[str]:

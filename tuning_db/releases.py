@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from targets.digest import canonical_json, digest
 from targets.errors import InputError
 from tuning_db.accounts import Account, check_name
 from tuning_db.models import Models
 from tuning_db.rules import listed_ops, model_id
-from tuning_db.windows import PUBLIC, Viewer, open_release, public_model
+from tuning_db.windows import PUBLIC, Viewer, open_release, open_releases, public_model
+from tuning_db.words import Words
 
 DAY = 86400.0
 
@@ -56,7 +58,7 @@ class Release:
     created: float
 
 
-class Releases(Models):
+class Releases(Models, Words):
     """The tables ``release``, ``release_model``, ``public_workload`` and ``opening``."""
 
     def add_release(
@@ -67,19 +69,22 @@ class Releases(Models):
         rules: Rules,
         models: Sequence[Mapping[str, Any]],
         now: float,
+        workloads: Sequence[Mapping[str, Any]] = (),
     ) -> Release:
         """Make a release of models, and keep those that are new.
 
         What was public stays so: such a model is refused, and a workload of no model that has a trial is marked. So add
-        workloads that are new in the same transaction, and not the models.
+        neither models nor workloads before, or the latter in the same transaction.
 
         Args:
             name: its publisher's name for it.
             models: each ``name``, ``source``, ``step`` and ``ops``, as ``add_model`` takes them.
+            workloads: what its publisher says of their workloads, as ``describe`` takes it; new ones are added.
 
         Raises:
             InputError: who makes it is no publisher or has one of that name, the launch is not in the future, a
-                deadline is no time, there is no model, or one is public already.
+                deadline is no time, there is no model, one is public already, or no operator names a workload: it
+                would be one of no model, and so everybody's at once.
         """
         if check_name(name) == PUBLIC:
             raise InputError(f"a release cannot be called {PUBLIC!r}")
@@ -91,6 +96,10 @@ class Releases(Models):
             raise InputError("a deadline must be some seconds, or none")
         if not models:
             raise InputError("a release has at least one model")
+        named = {op.get("workload") for model in models for op in model["ops"]}
+        for at, one in enumerate(workloads, 1):
+            if (stray := digest("w", one["canonical"])) not in named:
+                raise InputError(f"workload {at} ({stray}) is in none of the models")
         release = Release("r" + secrets.token_hex(12), name, publisher.id, launch, rules, now)
         with self.transaction():
             # Names of others' releases are not to be found out by trying: each publisher has names of its own.
@@ -102,6 +111,20 @@ class Releases(Models):
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (release.id, name, publisher.id, launch, rules.sealed, rules.withdraw_s, rules.object_s, now),
             )
+            for one in workloads:
+                values = (
+                    one["operator"],
+                    one["label"],
+                    canonical_json(dict(one["params"])),
+                    one["flops"],
+                    one["bytes"],
+                )
+                self.execute(
+                    "INSERT INTO workload (id, canonical, operator, label, params, flops, bytes)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                    (digest("w", one["canonical"]), one["canonical"], *values),
+                )
+            self.describe(release.id, workloads)
             for model in models:
                 self._include(release.id, self._kept(model, now))
         return release
@@ -216,7 +239,7 @@ class Releases(Models):
     def _releases(self, viewer: Viewer, where: str = "", values: Mapping[str, Any] | None = None) -> list[Release]:
         rows = self.rows(
             "SELECT r.id, r.name, r.publisher, r.launch, r.sealed, r.withdraw_s, r.object_s, r.created FROM release r"
-            f" WHERE r.id <> '{PUBLIC}' AND {open_release('r')} {where} ORDER BY r.launch, r.id",
+            f" WHERE r.id IN {open_releases()} AND r.id <> '{PUBLIC}' {where} ORDER BY r.launch, r.id",
             {**viewer.values, **(values or {})},
         )
         return [

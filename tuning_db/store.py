@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,12 +22,14 @@ from tuning_db.records import Key, Policy, Toolchain, Trial
 from tuning_db.releases import Releases
 from tuning_db.submissions import Submissions
 from tuning_db.trials import COLUMNS, from_row, insert
+from tuning_db.windows import early_claim, public_trial
+from tuning_db.words import Words
 
 # Rows read at once: between two pages nothing is held open, so a slow reader never keeps the WAL from shrinking.
 PAGE = 1000
 
 
-class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions, Quotas):
+class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions, Quotas, Words):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.
@@ -35,12 +38,26 @@ class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Cl
     def add_workload(
         self, id: str, operator: str, label: str, params: Mapping[str, Any], canonical: str, flops: int, bytes: int
     ) -> None:
-        """Keep a workload; ``id`` is the hash of ``canonical``."""
-        self._add("workload", "id", (id, operator, label, canonical_json(dict(params)), canonical, flops, bytes))
+        """Keep a workload; ``id`` is the hash of ``canonical``.
+
+        What a publisher said of it, perhaps for a release to come, makes room for what is given here.
+        """
+        with self.transaction():
+            self._add("workload", "id", (id, operator, label, canonical_json(dict(params)), canonical, flops, bytes))
+            self.execute(
+                "UPDATE workload SET operator = ?, label = ?, params = ?, flops = ?, bytes = ? WHERE id = ?"
+                " AND EXISTS (SELECT 1 FROM release_workload s WHERE s.workload = workload.id)",
+                (operator, label, canonical_json(dict(params)), flops, bytes, id),
+            )
 
     def add_target(self, fingerprint: str, name: str, vendor: str, spec: Mapping[str, Any]) -> None:
-        """Keep a target; ``spec`` is ``Target.spec()``."""
-        self._add("target", "fingerprint", (fingerprint, name, vendor, canonical_json(dict(spec))))
+        """Keep a target; ``spec`` is ``Target.spec()``. One that is known by its fingerprint alone gets its name."""
+        with self.transaction():
+            self._add("target", "fingerprint", (fingerprint, name, vendor, canonical_json(dict(spec))))
+            self.execute(
+                "UPDATE target SET name = ?, vendor = ?, spec = ? WHERE fingerprint = ? AND name = fingerprint",
+                (name, vendor, canonical_json(dict(spec)), fingerprint),
+            )
 
     def add_toolchain(self, toolchain: Toolchain) -> None:
         """Keep a toolchain."""
@@ -89,15 +106,22 @@ class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Cl
         toolchain: str | None = None,
         policy: str | None = None,
         limit: int | None = None,
+        now: float | None = None,
     ) -> Iterator[Trial]:
-        """Trials in the order in which they were added, of these ids only where given, the first ``limit`` of them."""
+        """Trials in the order in which they were added, of these ids only where given, the first ``limit`` of them.
+
+        Not claims of releases that are not launched at ``now``, which is the clock unless said: these are for ``claim``
+        to show, to whom they are open, and no search or report makes use of them.
+        """
         given = {"workload": workload, "target": target, "toolchain": toolchain, "policy": policy}
         wanted = {name: value for name, value in given.items() if value is not None}
-        where = " AND ".join(["seq > ?", *(f"{name} = ?" for name in wanted)])
-        sql = f"SELECT seq, {', '.join(COLUMNS)} FROM trial WHERE {where} ORDER BY seq LIMIT ?"
+        where = " AND ".join(["seq > :after", f"NOT {early_claim('trial')}", *(f"{name} = :{name}" for name in wanted)])
+        sql = f"SELECT seq, {', '.join(COLUMNS)} FROM trial WHERE {where} ORDER BY seq LIMIT :most"
+        moment = {"now": time.time() if now is None else now}
         after, left = 0, limit
         while left is None or left > 0:
-            page = self.rows(sql, (after, *wanted.values(), PAGE if left is None else min(PAGE, left)))
+            most = PAGE if left is None else min(PAGE, left)
+            page = self.rows(sql, {"after": after, "most": most, **wanted, **moment})
             if not page:
                 return
             yield from map(from_row, page)
@@ -164,14 +188,21 @@ class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Cl
         return [{**row, "spec": json.loads(row["spec"])} for row in rows]
 
     def training_rows(
-        self, kind: str | None = None, fingerprints: set[str] | None = None, newest: int | None = None
+        self,
+        kind: str | None = None,
+        fingerprints: set[str] | None = None,
+        newest: int | None = None,
+        now: float | None = None,
     ) -> Iterator[dict[str, Any]]:
         """What a cost model learns from, trial by trial, oldest first, without holding them all.
+
+        Only what is public: a model that has learned from work for a release to come tells of it.
 
         Args:
             kind: only targets of this kind (``llvm``, ``cuda``, ...).
             fingerprints: only these targets.
             newest: look only at this many of the latest trials of the database.
+            now: seconds since 1970, the clock unless said.
 
         Yields:
             ``trial``, ``workload``, ``operator``, ``params``, ``flops``, ``bytes``, ``target``, ``toolchain``,
@@ -184,15 +215,21 @@ class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Cl
             if (kind is None or row["spec"].get("tvm", {}).get("kind") == kind)
             and (fingerprints is None or row["fingerprint"] in fingerprints)
         }
+        moment = {"now": time.time() if now is None else now}
+        # Most files hold nothing that is not public, and need not be asked for each row.
+        public = public_trial("t") if self.value("SELECT 1 FROM release WHERE launch > :now", moment) else "TRUE"
         workloads: dict[str, dict[str, Any]] = {}
         sql = (
             "SELECT t.seq, t.id AS trial, t.workload, t.target, t.toolchain, t.policy, t.schedule,"
             " s.space, s.version, s.config, t.status, t.median, t.samples, t.evidence"
-            " FROM trial t CROSS JOIN schedule s ON s.id = t.schedule WHERE t.seq > ? ORDER BY t.seq LIMIT ?"
+            " FROM trial t CROSS JOIN schedule s ON s.id = t.schedule"
+            f" WHERE t.seq > :after AND {public} ORDER BY t.seq LIMIT :most"
         )
-        last = self.rows("SELECT max(seq) AS seq FROM trial")[0]["seq"] or 0
-        after = 0 if newest is None else max(0, last - newest)
-        while page := self.rows(sql, (after, PAGE)):
+        after = 0
+        if newest is not None:
+            before = f"SELECT seq FROM trial t WHERE {public} ORDER BY seq DESC LIMIT 1 OFFSET :newest"
+            after = self.value(before, {**moment, "newest": newest}) or 0
+        while page := self.rows(sql, {**moment, "after": after, "most": PAGE}):
             after = page[-1]["seq"]
             for row in page:
                 if row["target"] not in chosen:

@@ -39,6 +39,14 @@ def open_release(release: str) -> str:
     return f"({release}.launch <= :now OR {release}.publisher = :account OR {_opening(release)})"
 
 
+def open_releases() -> str:
+    """The ids of all releases that are open to the viewer: found without a look at those that are not."""
+    return (
+        "(SELECT id FROM release WHERE launch <= :now UNION SELECT id FROM release WHERE publisher = :account"
+        " UNION SELECT release FROM opening WHERE account = :account AND opens <= :now)"
+    )
+
+
 def open_target(release: str, target: str) -> str:
     """The same, for work on one target: an opening may be for one target only, and others stay shut."""
     return f"({release}.launch <= :now OR {release}.publisher = :account OR {_opening(release, target)})"
@@ -83,6 +91,19 @@ def public_workload(workload: str) -> str:
         f"(EXISTS (SELECT 1 FROM model_op po WHERE po.workload = {workload} AND {public_model('po.model')})"
         f" OR NOT EXISTS (SELECT 1 FROM model_op po WHERE po.workload = {workload})"
         f" OR EXISTS (SELECT 1 FROM public_workload pw WHERE pw.workload = {workload}))"
+    )
+
+
+def public_trial(trial: str) -> str:
+    """True where anybody may know of a row of ``trial``: of a claim its release decides, else the workload."""
+    return f"({public_workload(f'{trial}.workload')} AND NOT {early_claim(trial)})"
+
+
+def early_claim(trial: str) -> str:
+    """True where a row of ``trial`` is a claim of a release that is not launched."""
+    return (
+        "EXISTS (SELECT 1 FROM claim ec JOIN release er ON er.id = ec.release"
+        f" WHERE ec.trial = {trial}.id AND er.launch > :now)"
     )
 
 

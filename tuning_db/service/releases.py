@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 
 from targets.digest import digest
 from targets.errors import InputError
-from tuning_db.embargo import embargoed
 from tuning_db.readers import between, count, entries, flag, mapping, name, optional, record, text
 from tuning_db.releases import Release, Rules
 from tuning_db.screening import catalogue_by_fingerprint
@@ -89,10 +88,10 @@ async def create(request: Request) -> dict[str, Any]:
             # One that is in the database for another reason is named by nobody who does not know its text.
             if op["workload"] is not None and op["workload"] not in ids:
                 raise InputError(f"operator {op['name']}: workload {op['workload']} is not among the workloads")
-        for one in given["workloads"]:
-            store.add_workload(digest("w", one["canonical"]), **one)
         rules = Rules(**given.get("rules", {}))
-        release = store.add_release(given["name"], caller.known, given["launch"], rules, given["models"], caller.now)
+        release = store.add_release(
+            given["name"], caller.known, given["launch"], rules, given["models"], caller.now, given["workloads"]
+        )
         told = {"name": release.name, "launch": release.launch, "rules": vars(rules)}
         store.append(release.id, caller.known.name, "create", told, caller.now)
         return shown(store, release)
@@ -147,6 +146,5 @@ def _require_target(store: Store, target: str, now: float) -> None:
     if chip := catalogue_by_fingerprint().get(target):
         store.add_target(chip.fingerprint, chip.name, chip.vendor, chip.spec())
         return
-    there = store.value("SELECT 1 FROM target WHERE fingerprint = ?", (target,))
-    if not there or target in embargoed(store, now).get("target", ()):
+    if not store.knows_target(target, now):
         raise InputError(f"no target {target}")

@@ -10,6 +10,10 @@ CREATE INDEX model_name ON model (name, used)
 
 CREATE INDEX model_of_workload ON model_op (workload)
 
+CREATE INDEX opening_of_account ON opening (account)
+
+CREATE INDEX release_by_launch ON release (launch)
+
 CREATE INDEX release_of_model ON release_model (model)
 
 CREATE INDEX submission_of_key ON submission (key, received)
@@ -19,6 +23,10 @@ CREATE INDEX submission_of_vendor ON submission (vendor, received, claims, bytes
 CREATE INDEX trial_workload ON trial (workload, target)
 
 CREATE INDEX verdict_of_claim ON verdict (trial, judge)
+
+CREATE INDEX words_of_target ON declared_target (target)
+
+CREATE INDEX words_of_workload ON release_workload (workload)
 
 CREATE TABLE account (
         id TEXT PRIMARY KEY,           -- random
@@ -61,6 +69,14 @@ CREATE TABLE cost_model (
         blob BLOB NOT NULL,            -- xgboost's UBJ, never a pickle
         created REAL NOT NULL
     )
+
+CREATE TABLE declared_target (
+        release TEXT NOT NULL REFERENCES release (id),
+        vendor TEXT NOT NULL REFERENCES account (id),
+        target TEXT NOT NULL REFERENCES target (fingerprint),
+        spec TEXT NOT NULL,            -- JSON: Target.spec(), as its vendor first declared the chip there
+        PRIMARY KEY (release, vendor, target)
+    ) WITHOUT ROWID
 
 CREATE TABLE job (
         id TEXT PRIMARY KEY,
@@ -159,6 +175,17 @@ CREATE TABLE release_model (
         release TEXT NOT NULL REFERENCES release (id),
         model TEXT NOT NULL REFERENCES model (id),
         PRIMARY KEY (release, model)
+    ) WITHOUT ROWID
+
+CREATE TABLE release_workload (
+        release TEXT NOT NULL REFERENCES release (id),
+        workload TEXT NOT NULL REFERENCES workload (id),
+        operator TEXT NOT NULL,        -- these as in workload
+        label TEXT NOT NULL,
+        params TEXT NOT NULL,
+        flops INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (release, workload)
     ) WITHOUT ROWID
 
 CREATE TABLE schedule (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,8 @@ from tuning_db.keys import PrivateKey
 from tuning_db.releases import DAY
 from tuning_db.service.app import make_app
 from tuning_db.service.config import Config
+from tuning_db.store import Store
+from tuning_db.windows import Viewer
 
 # What stands for the hidden thing and for one of the same form that does not exist, for each route.
 PATHS = {
@@ -150,13 +153,46 @@ def test_publishers_do_not_find_out_what_others_hide(hidden: Service) -> None:
     assert answers[0].body.replace(CHIP.fingerprint.encode(), TARGET.fingerprint.encode()) == answers[1].body
 
 
+def test_the_words_of_one_publisher_are_not_told_in_the_release_of_another(hidden: Service) -> None:
+    # What is said of one workload in another release neither refuses a claim in this one nor names its chip.
+    op = {"name": "q", "operator": "linear", "params": {}, "calls": 1, "workload": WORKLOAD}
+    model = {"name": "mine", "source": "other", "step": {}, "ops": [op]}
+    said = COMPUTATION | {"flops": 1, "bytes": 1}
+    whole = {"name": "mine", "launch": LAUNCH + 1, "models": [model], "workloads": [said]}
+    made = hidden.post("/v1/releases", "other-lab", whole)
+    assert made.status == 201
+    path = f"/v1/releases/{made.json['id']}/invitations"
+    assert hidden.post(path, "other-lab", {"account": "rival", "opens": 1.0}).status == 201
+    quick = claim(1, samples=(1e-5, 1.1e-5, 1.2e-5), target=replace(CHIP, name="plain"))
+    taken = hidden.submit("rival", of=Batch("rival", (quick,), "mine", created=1.75e9))
+    assert taken.status == 200, taken.body
+    hidden.invite(hidden.ids["r1"], "acme")
+    assert hidden.submit("acme", of=Batch("acme", (quick,), "r1", created=1.75e9)).reasons == {"below_floor"}
+    with Store.open(hidden.db, read_only=True) as store:
+        said_of = {
+            who: store.declared(Viewer(hidden.now, hidden.ids[who]), made.json["id"]) for who in ("rival", "acme")
+        }
+    assert [chip.name for chip in said_of["rival"][CHIP.fingerprint]] == ["plain"]
+    assert said_of["acme"] == {}
+
+
+def test_a_workload_of_no_model_opens_nothing(hidden: Service) -> None:
+    # It would be everybody's at once, unless it is hidden elsewhere: claims for the public would tell.
+    for text in (COMPUTATION["canonical"], "something else"):
+        op = {"name": "q", "operator": "linear", "params": {}, "calls": 1, "workload": None}
+        model = {"name": "mine", "source": "other", "step": {}, "ops": [op]}
+        whole = {"name": "mine", "launch": LAUNCH + 1, "models": [model]}
+        answer = hidden.post("/v1/releases", "other-lab", whole | {"workloads": [COMPUTATION | {"canonical": text}]})
+        assert (answer.status, answer.code) == (400, "invalid")
+
+
 def test_hidden_work_moves_nothing_that_others_see(race: Service) -> None:
     race.now = EARLY
     paths = ["/v1/releases", "/v1/ledgers/public/checkpoint", "/v1/ledgers/public/entries"]
     before = {(path, who): race.get(path, who).seen for path in paths for who in (None, "rival", "late")}
     for n in range(3):
         assert race.submit("acme", n).status == 200
-    race.release("r2", models=[{"name": "more", "source": "lab", "step": {}, "ops": []}])
+    race.release("r2", models=[{"name": "more", "source": "lab", "step": {}, "ops": []}], workloads=[])
     assert {(path, who): race.get(path, who).seen for path, who in before} == before
 
 

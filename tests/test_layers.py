@@ -62,7 +62,10 @@ def test_the_database_names_no_compiler(module: str) -> None:
     ("package", "unwanted"),
     [
         ("tuning_db", ["tvm", "cryptography"]),
-        ("cli", ["tvm", "torch", "onnx", "xgboost", "matplotlib", "jinja2", "cryptography", "fastapi", "uvicorn"]),
+        (
+            "cli",
+            ["tvm", "torch", "onnx", "xgboost", "matplotlib", "jinja2", "cryptography", "fastapi", "uvicorn", "httpx"],
+        ),
     ],
 )
 def test_what_loading_brings(package: str, unwanted: list[str]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from targets.errors import InputError
@@ -88,6 +88,16 @@ class Accounts(Connection):
         if not rows:
             raise InputError(f"no account {name!r}")
         return Account(**rows[0])
+
+    def full_account(self, name: str, now: float) -> Account:
+        """An account by name with all that its role may do, as if it had shown a token for that.
+
+        Raises:
+            InputError: there is none, or it is closed.
+        """
+        account = self.account(name)
+        self._require_open(account, now)
+        return replace(account, scopes=SCOPES[account.role])
 
     def accounts(self) -> list[dict[str, Any]]:
         """Every account, by name."""

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from schedules.operator import operators
 from tuning_db.screening import space_versions
-from tuning_db.service import claims, errors, health, keys, ledgers, releases, submissions
+from tuning_db.service import accounts, claims, errors, health, keys, ledgers, releases, submissions
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limited, Limits
@@ -55,6 +55,6 @@ def make_app(config: Config) -> FastAPI:
     errors.install(app)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests)
-    for module in (health, releases, claims, submissions, keys, ledgers):
+    for module in (health, accounts, releases, claims, submissions, keys, ledgers):
         app.include_router(module.router)
     return app

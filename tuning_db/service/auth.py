@@ -141,6 +141,8 @@ def read_json(reader: Reader, data: bytes, depth: int = 12) -> dict[str, Any]:
 
 
 def _caller(request: Request, store: Store, now: float) -> Caller:
+    if trusted := service(request)[0].trusted:
+        return Caller(now, store.full_account(trusted, now))
     header = request.headers.get("authorization")
     if header is None:
         return Caller(now, None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from targets.errors import InputError
 from tuning_db.note import SigningKey
 from tuning_db.quotas import NO_QUOTA, Quota
 from tuning_db.service.limits import NO_RATES, Rates
@@ -18,7 +19,8 @@ class Config:
 
     Attributes:
         db: the database file, which is there.
-        key: signs checkpoints and receipts; its name is that of the service.
+        key: signs checkpoints and receipts; its name is that of the service. None only where a file is used by itself:
+            what takes a signature is refused then.
         clock: seconds since 1970; every window opens by it.
         readers: threads that answer questions, each with a connection of its own.
         spaces: versions of spaces by name that submissions may have schedules of; None for those of this Headstart.
@@ -26,10 +28,12 @@ class Config:
         quota: what a vendor may send of whom nothing else is said.
         proxies: addresses of proxies whose word on who asks is believed, or networks of them.
         copies: the folder in which a copy lies while it is made; None for that of the database.
+        trusted: name of the account that every request is from, where whoever can ask may do everything anyway;
+            empty where tokens say who asks.
     """
 
     db: Path
-    key: SigningKey
+    key: SigningKey | None
     clock: Callable[[], float] = time.time
     readers: int = 4
     spaces: Mapping[str, int] | None = None
@@ -37,3 +41,15 @@ class Config:
     quota: Quota = NO_QUOTA
     proxies: Sequence[str] = ()
     copies: Path | None = None
+    trusted: str = ""
+
+    @property
+    def signer(self) -> SigningKey:
+        """The key, where something is to be signed.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.key is None:
+            raise InputError("this takes the signing key of the service: give it with --ledger-key")
+        return self.key

@@ -16,4 +16,4 @@ async def health(request: Request) -> dict[str, Any]:
     """Whether the database can be read; nothing of what is in it."""
     config, lanes = service(request)
     await lanes.read(lambda store: store.value("SELECT 1 FROM release LIMIT 1"))
-    return {"status": "ok", "service": config.key.name}
+    return {"status": "ok", "service": config.key.name if config.key else ""}

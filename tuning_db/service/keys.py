@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from tuning_db.accounts import SCOPES
 from tuning_db.possession import proved
 from tuning_db.revocation import revoke
+from tuning_db.service.accounts import ANY
 from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, service
 from tuning_db.service.errors import not_found
 from tuning_db.store import Store
@@ -16,7 +16,6 @@ from tuning_db.store import Store
 router = APIRouter(prefix="/v1", tags=["keys and tokens"])
 
 MAX_PROOF = 8192
-ANY = tuple(sorted({scope for scopes in SCOPES.values() for scope in scopes}))
 
 
 @router.get("/keys")
@@ -33,7 +32,7 @@ async def register(request: Request) -> dict[str, Any]:
     config, _ = service(request)
 
     def deed(store: Store, caller: Caller) -> dict[str, Any]:
-        key = proved(data, caller.known.name, config.key.name)
+        key = proved(data, caller.known.name, config.signer.name)
         store.add_key(caller.known, key.id, key.line, caller.now)
         return next(row for row in store.keys(caller.known) if row["id"] == key.id)
 

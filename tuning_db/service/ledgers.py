@@ -25,7 +25,7 @@ async def checkpoint(request: Request, log: str, old: Annotated[int | None, Quer
 
     def question(store: Store, caller: Caller) -> dict[str, Any]:
         _require(store, caller, log)
-        answer: dict[str, Any] = {"checkpoint": checkpoint_of(store, log, config.key)}
+        answer: dict[str, Any] = {"checkpoint": checkpoint_of(store, log, config.signer)}
         if old is not None:
             proof = [node.hex() for node in store.consistency(log, old)]
             answer["consistency"] = {"old": old, "proof": proof}
@@ -44,7 +44,7 @@ async def entries(
     def question(store: Store, caller: Caller) -> dict[str, Any]:
         _require(store, caller, log)
         texts = [entry.content for entry in store.entries(log, start, count)]
-        return {"checkpoint": checkpoint_of(store, log, config.key), "start": start, "entries": texts}
+        return {"checkpoint": checkpoint_of(store, log, config.signer), "start": start, "entries": texts}
 
     return await ask(request, question)
 

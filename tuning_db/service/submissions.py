@@ -28,7 +28,7 @@ async def submit(request: Request) -> dict[str, Any]:
     return await act(
         request,
         lambda store, caller: take(
-            store, batch, signer, len(data), caller.known, caller.now, config.key, config.spaces, config.quota
+            store, batch, signer, len(data), caller.known, caller.now, config.signer, config.spaces, config.quota
         ),
         "submit",
     )

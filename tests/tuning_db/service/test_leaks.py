@@ -25,6 +25,7 @@ from tuning_db.windows import Viewer
 PATHS = {
     "/healthz": [],
     "/v1/releases": [],
+    "/v1/account": [],
     "/v1/keys": [],
     "/v1/releases/{id}": ["release", "name"],
     "/v1/releases/{id}/standings": ["release", "name"],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlite_utils
 
 from targets.errors import HeadstartError
 from tuning_db.audit import problems
-from tuning_db.claim import judged, leaders
+from tuning_db.claim import judged
+from tuning_db.history import doubts_of, keys, replay, seen, turns_of
 from tuning_db.migrations import migrations
 from tuning_db.records import Key, Status
 from tuning_db.rows import decoded, key_of, stored
@@ -151,21 +152,32 @@ def _keys(store: Store) -> Iterator[Finding]:
 
 
 def _leads(store: Store) -> Iterator[Finding]:
+    """Who leads, and who led: both are what claims and verdicts come to, in the order of their arrival."""
     key = "release, workload, target, toolchain, policy"
-    there: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
-    for row in store.rows(f"SELECT {key}, vendor, trial FROM lead"):
-        there[tuple(row[name] for name in key.split(", "))][row["vendor"]] = row["trial"]
-    claimed = {tuple(row.values()) for row in store.rows(f"SELECT DISTINCT {key} FROM claim")}
-    for of_key in sorted(claimed | set(there), key=str):
+    there: dict[tuple[str, ...], dict[str, tuple[Any, ...]]] = defaultdict(dict)
+    for *of, vendor, trial, holder, tier, median, spread in store.connection.execute(
+        f"SELECT {key}, vendor, trial, holder, tier, median, spread FROM lead"
+    ):
+        there[tuple(of)][vendor] = (trial, holder, tier, median, spread)
+    claimed = {(release, *vars(of).values()) for release, of in keys(store.connection)}
+    led = {tuple(row.values()) for row in store.rows(f"SELECT DISTINCT {key} FROM lead_history")}
+    for of_key in sorted(claimed | led | set(there), key=str):
         release, *rest = of_key
         where = f"lead of {release} for {rest[0]}"
         try:
-            wanted = leaders(store.claims_for(release, Key(*rest)))
+            again = replay(store.connection, release, Key(*rest))
         except (TypeError, ValueError) as error:
             yield Finding(where, f"a claim cannot be read: {error}")
             continue
+        wanted = {vendor: one[3:8] for vendor, one in again.leads.items()}
         for vendor in sorted(set(wanted) | set(there[of_key])):
             if wanted.get(vendor) != there[of_key].get(vendor):
                 whose = f"of {vendor}" if vendor else "of all"
-                said, right = there[of_key].get(vendor, "nobody"), wanted.get(vendor, "nobody")
-                yield Finding(where, f"{said} is said to lead {whose}, it is {right}")
+                said, right = (one[vendor][0] if vendor in one else "nobody" for one in (there[of_key], wanted))
+                what = "with other figures" if said == right else f"it is {right}"
+                yield Finding(where, f"{said} is said to lead {whose}, {what}")
+        if seen(turns_of(store.connection, release, Key(*rest))) != seen(again.turns):
+            yield Finding(where, "its history is not what claims and verdicts come to")
+        for trial, doubts in doubts_of(store.connection, release, Key(*rest)).items():
+            if doubts != again.doubts.get(trial, []):
+                yield Finding(f"claim {trial}", "its history of disputes is not what its verdicts come to")

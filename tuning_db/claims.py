@@ -13,8 +13,8 @@ from typing import Any
 
 from targets.digest import canonical_json
 from targets.errors import InputError
-from tuning_db.claim import Claim, Outcome, Tier, Verdict, judged, leader, leaders
-from tuning_db.connection import Connection
+from tuning_db.claim import Claim, Outcome, Tier, Verdict, disputed, judged, leader
+from tuning_db.leads import Leads
 from tuning_db.records import Key
 from tuning_db.trials import COLUMNS, from_row, insert
 from tuning_db.windows import PUBLIC, Viewer, open_target, public_workload, sees_all, visible_claim, visible_time
@@ -24,8 +24,11 @@ FIELDS = ", ".join([*(f"t.{column}" for column in COLUMNS), *(f"c.{column} AS c_
 SAME_KEY = " AND ".join(f"{{0}}.{name} = :{name}" for name in Key.__dataclass_fields__)
 
 
-class Claims(Connection):
-    """The tables ``claim``, ``verdict`` and ``lead``. The order of arrival is that of the trials' rows."""
+class Claims(Leads):
+    """The tables ``claim`` and ``verdict``, and what follows from them in those of ``Leads``.
+
+    The order of arrival is that of the trials' rows.
+    """
 
     def takes(self, viewer: Viewer, release: str, key: Key) -> bool:
         """Whether a release takes claims for a key from the viewer: its window is open, and it has the workload.
@@ -76,8 +79,7 @@ class Claims(Connection):
                     {"release": claim.release, "whose": whose, **vars(key)},
                     "lead l JOIN claim c ON c.trial = l.trial",
                 )
-                first = leader([*led, claim])
-                self._set_lead(claim.release, key, whose, first.trial.id if first else None)
+                self.set_lead(claim.release, key, whose, leader([*led, claim]), claim.received)
 
     def add_verdict(self, verdict: Verdict) -> Claim:
         """Keep a verdict and draw its consequences, in one transaction; its ``created`` is the moment that counts.
@@ -91,10 +93,8 @@ class Claims(Connection):
         """
         with self.transaction():
             claim = self._may_judge(verdict)
-            self._say(verdict)
-            lead = leaders(self.claims_for(claim.release, claim.trial.key))
-            for whose in ("", claim.vendor):
-                self._set_lead(claim.release, claim.trial.key, whose, lead.get(whose))
+            self._say(verdict, claim.release)
+            self._settle(claim.release, claim.trial.key, verdict)
             return self._claims("c.trial = :trial", {"trial": verdict.trial})[0]
 
     def disown(self, vendor: str, trials: Sequence[str], now: float, reason: str) -> list[str]:
@@ -104,19 +104,17 @@ class Claims(Connection):
             Those that were not withdrawn already.
         """
         gone: list[str] = []
-        keys: set[tuple[str, Key]] = set()
+        keys: dict[tuple[str, Key], Verdict] = {}
         with self.transaction():
             for trial in trials:
                 (claim,) = self._claims("c.trial = :trial AND c.vendor = :vendor", {"trial": trial, "vendor": vendor})
                 if claim.state == Outcome.WITHDRAWN.value:
                     continue
-                self._say(Verdict(trial, vendor, Outcome.WITHDRAWN, now, reason))
+                verdict = keys[claim.release, claim.trial.key] = Verdict(trial, vendor, Outcome.WITHDRAWN, now, reason)
+                self._say(verdict, claim.release)
                 gone.append(trial)
-                keys.add((claim.release, claim.trial.key))
-            for release, key in keys:
-                lead = leaders(self.claims_for(release, key))
-                for whose in ("", vendor):
-                    self._set_lead(release, key, whose, lead.get(whose))
+            for (release, key), verdict in keys.items():
+                self._settle(release, key, verdict)
         return gone
 
     def claim(self, viewer: Viewer, trial: str) -> Claim | None:
@@ -184,20 +182,31 @@ class Claims(Connection):
             for row in rows
         ]
 
-    def _say(self, verdict: Verdict) -> None:
+    def _say(self, verdict: Verdict, release: str) -> None:
         """Keep a verdict, and make its claim what it comes to; who leads is for the caller to see to."""
         self.execute(
-            "INSERT INTO verdict (id, trial, judge, outcome, created, reason, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO verdict (id, trial, judge, outcome, created, reason, evidence, after)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT max(seq) FROM trial))",
             (
                 *(verdict.id, verdict.trial, verdict.judge, verdict.outcome.value, verdict.created),
                 *(verdict.reason, canonical_json(dict(verdict.evidence))),
             ),
         )
-        tier, state, reason = judged(self.all_verdicts(verdict.trial))
+        said = self.all_verdicts(verdict.trial)
+        tier, state, reason = judged(said)
         self.execute(
             "UPDATE claim SET tier = ?, state = ?, reason = ? WHERE trial = ?",
             (tier.value, state, reason, verdict.trial),
         )
+        self.set_dispute(release, verdict.trial, disputed(said), verdict.created)
+
+    def _settle(self, release: str, key: Key, verdict: Verdict) -> None:
+        """See who leads for a key after a verdict on a claim for it."""
+        claims = self.claims_for(release, key)
+        vendor = next(claim.vendor for claim in claims if claim.trial.id == verdict.trial)
+        self.set_lead(release, key, "", leader(claims), verdict.created, verdict.id)
+        own = leader(claim for claim in claims if claim.vendor == vendor)
+        self.set_lead(release, key, vendor, own, verdict.created, verdict.id)
 
     def _may_judge(self, verdict: Verdict) -> Claim:
         """The claim that a verdict is about, where its judge may give it."""
@@ -229,22 +238,6 @@ class Claims(Connection):
             values,
         )
         return [_of_row(row) for row in rows]
-
-    def _set_lead(self, release: str, key: Key, whose: str, trial: str | None) -> None:
-        values = (release, key.workload, key.target, key.toolchain, key.policy, whose)
-        if trial is None:
-            self.execute(
-                "DELETE FROM lead WHERE release = ? AND workload = ? AND target = ? AND toolchain = ?"
-                " AND policy = ? AND vendor = ?",
-                values,
-            )
-            return
-        self.execute(
-            "INSERT INTO lead (release, workload, target, toolchain, policy, vendor, trial)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (workload, target, toolchain, policy, release, vendor) DO UPDATE SET trial = excluded.trial",
-            (*values, trial),
-        )
 
 
 def _seconds(deadline: float | None) -> float:

@@ -71,9 +71,14 @@ def visible_time(claim: str, release: str) -> str:
 
     The publisher always may, who must know how ready the chips are; rivals may where the release is not sealed.
     """
+    return f"({claim}.vendor = :account OR {sees_times(release, f'{claim}.target')})"
+
+
+def sees_times(release: str, target: str) -> str:
+    """True where the viewer may know of every vendor's claims for a target, as ``visible_time`` says of one."""
     return (
-        f"({visible_claim(claim, release)} OR {release}.publisher = :account"
-        f" OR (NOT {release}.sealed AND {_opening(release, f'{claim}.target')}))"
+        f"({sees_all(release, target)} OR {release}.publisher = :account"
+        f" OR (NOT {release}.sealed AND {_opening(release, target)}))"
     )
 
 

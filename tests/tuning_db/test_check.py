@@ -64,7 +64,16 @@ HARM_TO_A_RACE = {
     "UPDATE lead SET vendor = 'a0' WHERE vendor = ''": ("lead of ", "is said to lead of a0, it is nobody"),
     "UPDATE lead SET trial = (SELECT trial FROM claim WHERE state = 'refused')": ("lead of ", "is said to lead"),
     "UPDATE lead SET policy = 'p0'": ("lead of ", "is said to lead"),
-    "UPDATE trial SET status = 'timeout', samples = '{' WHERE id IN (SELECT trial FROM lead)": ("lead", "be read"),
+    "UPDATE trial SET status = 'splendid' WHERE id IN (SELECT trial FROM lead)": ("lead", "be read"),
+    "UPDATE lead SET median = median / 2 WHERE vendor = ''": ("lead of ", "with other figures"),
+    "UPDATE lead SET tier = 'replayed'": ("lead of ", "with other figures"),
+    "UPDATE lead_history SET since = since - 1": ("lead of ", "its history is not"),
+    "UPDATE lead_history SET tier = 'replayed'": ("lead of ", "its history is not"),
+    "DELETE FROM lead_history WHERE number = 0 AND vendor = ''": ("lead of ", "its history is not"),
+    "INSERT INTO lead_history SELECT release, 'w0', target, toolchain, policy, vendor, number, since, trial, holder,"
+    " tier, median, spread, verdict FROM lead_history LIMIT 1": ("lead of ", "its history is not"),
+    "UPDATE verdict SET after = 0": ("lead of ", "a claim cannot be read"),
+    "INSERT INTO dispute SELECT release, trial, 9, 0, 1 FROM claim": ("claim t", "its history of disputes is not"),
     "UPDATE release_model SET model = 'm0'": ("release_model", "names a model that is not there"),
     "UPDATE release_model SET release = 'r0'": ("release_model", "names a release that is not there"),
     "UPDATE opening SET account = 'a0' WHERE account = (SELECT id FROM account WHERE name = 'early')": (

@@ -404,7 +404,10 @@ def test_the_schema_holds_it_too(race: Race) -> None:
     store = race.store
     made = race.submit(race.early, 1.0)
     failed = race.submit(race.early, None)
-    insert = "INSERT INTO lead SELECT workload, target, toolchain, policy, release, {}, '{}' FROM claim LIMIT 1"
+    insert = (
+        "INSERT INTO lead SELECT workload, target, toolchain, policy, release, {}, '{}', vendor, tier, 1.0, 0.2"
+        " FROM claim LIMIT 1"
+    )
     harm: dict[str, str] = {
         "UPDATE claim SET vendor = 'x'": "append-only",
         "UPDATE claim SET received = 0": "append-only",
@@ -412,6 +415,9 @@ def test_the_schema_holds_it_too(race: Race) -> None:
         f"UPDATE lead SET trial = '{failed}'": "a leader is",
         insert.format("'x'", made): "a leader is",
         "UPDATE lead SET policy = 'p0'": "a leader is",
+        "UPDATE lead SET median = 0.5": "a leader is",
+        "UPDATE lead_history SET since = 0": "append-only",
+        "DELETE FROM lead_history": "append-only",
     }
     race.say(race.referee, made, REPLAYED)
     harm |= {"UPDATE verdict SET reason = 'x'": "append-only", "DELETE FROM verdict": "append-only"}

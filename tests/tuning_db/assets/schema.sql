@@ -78,6 +78,15 @@ CREATE TABLE declared_target (
         PRIMARY KEY (release, vendor, target)
     ) WITHOUT ROWID
 
+CREATE TABLE dispute (
+        release TEXT NOT NULL REFERENCES release (id),
+        trial TEXT NOT NULL REFERENCES claim (trial),
+        number INTEGER NOT NULL,       -- from 0, for each claim
+        since REAL NOT NULL,           -- seconds since 1970
+        disputed INTEGER NOT NULL,     -- whether referees disagreed from then on
+        PRIMARY KEY (release, trial, number)
+    ) WITHOUT ROWID
+
 CREATE TABLE job (
         id TEXT PRIMARY KEY,
         spec TEXT NOT NULL,            -- JSON
@@ -94,7 +103,29 @@ CREATE TABLE lead (
         release TEXT NOT NULL REFERENCES release (id),
         vendor TEXT NOT NULL,          -- empty for the best of all vendors
         trial TEXT NOT NULL REFERENCES claim (trial),
+        holder TEXT NOT NULL,          -- whose claim it is
+        tier TEXT NOT NULL,            -- of the claim
+        median REAL NOT NULL,          -- seconds, of the trial
+        spread REAL NOT NULL,
         PRIMARY KEY (workload, target, toolchain, policy, release, vendor)
+    ) WITHOUT ROWID
+
+CREATE TABLE lead_history (
+        release TEXT NOT NULL REFERENCES release (id),
+        workload TEXT NOT NULL,
+        target TEXT NOT NULL,
+        toolchain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        vendor TEXT NOT NULL,          -- as in lead
+        number INTEGER NOT NULL,       -- from 0, for each vendor's key
+        since REAL NOT NULL,           -- seconds since 1970
+        trial TEXT REFERENCES claim (trial),  -- NULL, as all that follows: nobody led
+        holder TEXT,
+        tier TEXT,                     -- as it was then
+        median REAL,
+        spread REAL,
+        verdict TEXT REFERENCES verdict (id),  -- that brought it about; NULL where it was the claim's arrival
+        PRIMARY KEY (release, target, workload, toolchain, policy, vendor, number)
     ) WITHOUT ROWID
 
 CREATE TABLE ledger (
@@ -272,7 +303,7 @@ CREATE TABLE verdict (
         created REAL NOT NULL,
         reason TEXT NOT NULL,
         evidence TEXT NOT NULL         -- JSON
-    )
+    , after INTEGER NOT NULL DEFAULT 0)
 
 CREATE TABLE workload (
         id TEXT PRIMARY KEY,           -- hash of canonical
@@ -312,12 +343,25 @@ CREATE TRIGGER claim_is_of_its_trial BEFORE INSERT ON claim
         )
         BEGIN SELECT RAISE(ABORT, 'a claim has the key of its trial'); END
 
+CREATE TRIGGER dispute_is_never_changed BEFORE UPDATE ON dispute
+        BEGIN SELECT RAISE(ABORT, 'disputes are append-only'); END
+
+CREATE TRIGGER dispute_is_never_deleted BEFORE DELETE ON dispute
+        BEGIN SELECT RAISE(ABORT, 'disputes are append-only'); END
+
+CREATE TRIGGER lead_history_is_never_changed BEFORE UPDATE ON lead_history
+        BEGIN SELECT RAISE(ABORT, 'histories are append-only'); END
+
+CREATE TRIGGER lead_history_is_never_deleted BEFORE DELETE ON lead_history
+        BEGIN SELECT RAISE(ABORT, 'histories are append-only'); END
+
 CREATE TRIGGER lead_insert_is_right BEFORE INSERT ON lead
         WHEN NOT EXISTS (
             SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
             AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
             AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
-            AND c.state = 'standing' AND t.status = 'ok'
+            AND c.state = 'standing' AND t.status = 'ok' AND c.vendor = NEW.holder AND c.tier = NEW.tier
+            AND t.median = NEW.median AND t.spread = NEW.spread
         )
         BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END
 
@@ -326,7 +370,8 @@ CREATE TRIGGER lead_update_is_right BEFORE UPDATE ON lead
             SELECT 1 FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = NEW.trial
             AND c.release = NEW.release AND NEW.vendor IN ('', c.vendor) AND c.workload = NEW.workload
             AND c.target = NEW.target AND c.toolchain = NEW.toolchain AND c.policy = NEW.policy
-            AND c.state = 'standing' AND t.status = 'ok'
+            AND c.state = 'standing' AND t.status = 'ok' AND c.vendor = NEW.holder AND c.tier = NEW.tier
+            AND t.median = NEW.median AND t.spread = NEW.spread
         )
         BEGIN SELECT RAISE(ABORT, 'a leader is a standing ok claim of its own key'); END
 

@@ -84,6 +84,7 @@ def command(
         raise InputError("TLS takes both --tls-cert and --tls-key")
     try:
         from tuning_db.service.config import Config
+        from tuning_db.service.lanes import require_servable
         from tuning_db.service.limits import Rates
         from tuning_db.service.server import ended_by_signals, listen, log_to_stderr, make_server
     except ModuleNotFoundError:
@@ -91,13 +92,10 @@ def command(
     from tuning_db.checkpoint import key_of_log
     from tuning_db.keyfile import read_key
     from tuning_db.quotas import Quota
-    from tuning_db.store import Store
     from tuning_db.windows import PUBLIC
 
     key = read_key(ledger_key)
-    # What is wrong with the file is said here in one line, and an older schema upgraded.
-    with Store.open(db, create=False):
-        pass
+    require_servable(db)
     with listen(host, port) as bound:
         at = bound.getsockname()
         name = f"[{at[0]}]" if ":" in at[0] else at[0]
@@ -107,6 +105,10 @@ def command(
             "service": key.name,
             "verifier_key": str(key_of_log(key, PUBLIC).verifier),
         }
+
+        def ready() -> None:
+            click.echo(json.dumps({**told, "writable": server.writable}))
+
         config = Config(
             db,
             key,
@@ -114,7 +116,7 @@ def command(
             quota=Quota(claims=limits["claims_per_day"], bytes=limits["bytes_per_day"]),
             proxies=proxies,
         )
-        server = make_server(config, lambda: click.echo(json.dumps(told)), tls_cert, tls_key)
+        server = make_server(config, ready, tls_cert, tls_key)
         log_to_stderr()
         with ended_by_signals():
             server.run(sockets=[bound])

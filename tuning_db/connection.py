@@ -27,9 +27,11 @@ class Connection:
     Several processes may read while one writes. A second writer waits up to half a minute for its turn.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, frozen: bool = False) -> None:
+        """A database that is open; ``frozen`` where it is read as if nobody ever changed it."""
         self.path = path
         self.connection = connection
+        self.frozen = frozen
 
     @classmethod
     def open(cls: type[C], path: str | os.PathLike[str], create: bool = True, read_only: bool = False) -> C:
@@ -54,14 +56,26 @@ class Connection:
             connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
             )
+        frozen = False
         try:
+            if read_only and _is_shut(path, connection):
+                connection.close()
+                frozen = True
+                connection = sqlite3.connect(
+                    f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
+                )
             with explained(path):
                 upgrade(path, connection, read_only)
                 connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
             raise
-        return cls(path, connection)
+        return cls(path, connection, frozen)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was opened in a folder that nobody could write to, and somebody writes now: open it again."""
+        return self.frozen and _has_log(self.path)
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -117,6 +131,25 @@ class Connection:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+
+
+def _is_shut(path: Path, connection: sqlite3.Connection) -> bool:
+    """Whether a file cannot be read the usual way, because the files of the write-ahead log cannot be made beside it.
+
+    Where there is no such log, and nobody can make one, the file is all there is and stays as it is.
+    """
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        return "unable to open" in str(error) and not os.access(path.absolute().parent, os.W_OK) and not _has_log(path)
+    except sqlite3.DatabaseError:
+        pass  # of which ``upgrade`` makes a line
+    return False
+
+
+def _has_log(path: Path) -> bool:
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def require_headstart(path: Path, create: bool = False) -> None:

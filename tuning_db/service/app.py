@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from schedules.operator import operators
 from tuning_db.screening import space_versions
@@ -15,7 +16,9 @@ from tuning_db.service import accounts, claims, errors, health, keys, ledgers, r
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limited, Limits
-from tuning_db.service.logs import Requests
+from tuning_db.service.logs import Requests, say
+from tuning_db.service.metrics import Metrics, Page
+from tuning_db.service.readiness import Readiness
 
 VERSION = "1"
 
@@ -26,7 +29,9 @@ def make_app(config: Config) -> FastAPI:
     Raises:
         HeadstartError: when it starts, as ``Store.open``.
     """
-    lanes = Lanes(config.db, config.readers)
+    metrics = Metrics()
+    lanes = Lanes(config.db, config.readers, metrics.written)
+    metrics.watch(config.db, lambda: lanes.waiting, config.clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -35,7 +40,9 @@ def make_app(config: Config) -> FastAPI:
         app.state.config = replace(config, spaces=spaces)
         await asyncio.to_thread(operators)
         try:
-            await lanes.open()
+            app.state.writable = await lanes.open()
+            if not app.state.writable:
+                say("the database cannot be written, and is only read")
             yield
         finally:
             await lanes.close()
@@ -52,9 +59,11 @@ def make_app(config: Config) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.config, app.state.lanes, app.state.limits = config, lanes, Limits(config.rates)
+    app.state.metrics, app.state.readiness = metrics, Readiness(config.db, lanes, config.clock)
     errors.install(app)
     app.add_middleware(Limited, limits=app.state.limits)
-    app.add_middleware(Requests)
+    app.add_middleware(Requests, answered=metrics.answered)
     for module in (health, accounts, releases, claims, submissions, keys, ledgers):
         app.include_router(module.router)
+    app.router.routes.append(Route("/metrics", Page(), include_in_schema=False))
     return app

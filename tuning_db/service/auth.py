@@ -12,7 +12,7 @@ from tuning_db.accounts import Account
 from tuning_db.logs import log_of
 from tuning_db.readers import Reader, parse
 from tuning_db.service.config import Config
-from tuning_db.service.errors import ApiError, too_large, unauthorized
+from tuning_db.service.errors import ApiError, not_found, too_large, unauthorized
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limits
 from tuning_db.store import Store
@@ -84,6 +84,27 @@ async def ask(request: Request, question: Callable[[Store, Caller], T], *scopes:
     return answer
 
 
+async def ask_hidden(request: Request, question: Callable[[Store, Caller], T], scope: str) -> T:
+    """As ``ask``, on a path that is there for accounts with a scope; for others it is as if it were not.
+
+    Raises:
+        ApiError: 404 where the request is from none with the scope.
+    """
+    config, lanes = service(request)
+    if "authorization" not in request.headers:
+        raise not_found()
+
+    def asked(store: Store) -> T:
+        now = config.clock()
+        account = _account(request, store, now)
+        if account is None or scope not in account.scopes:
+            raise not_found()
+        _open(request, store, account)
+        return question(store, Caller(now, account))
+
+    return await lanes.read(asked)
+
+
 async def admit(request: Request, *scopes: str) -> None:
     """See that the request is from an account with one of some scopes, before anything of its body is read.
 
@@ -143,16 +164,25 @@ def read_json(reader: Reader, data: bytes, depth: int = 12) -> dict[str, Any]:
 def _caller(request: Request, store: Store, now: float) -> Caller:
     if trusted := service(request)[0].trusted:
         return Caller(now, store.full_account(trusted, now))
-    header = request.headers.get("authorization")
-    if header is None:
+    if "authorization" not in request.headers:
         return Caller(now, None)
-    scheme, _, token = header.partition(" ")
-    account = store.authenticate(token.strip(), now) if scheme.lower() == "bearer" else None
+    account = _account(request, store, now)
     if account is None:
         raise unauthorized()
+    _open(request, store, account)
+    return Caller(now, account)
+
+
+def _account(request: Request, store: Store, now: float) -> Account | None:
+    """Whose token a request has; None where it opens nothing."""
+    scheme, _, token = request.headers["authorization"].partition(" ")
+    return store.authenticate(token.strip(), now) if scheme.lower() == "bearer" else None
+
+
+def _open(request: Request, store: Store, account: Account) -> None:
+    """Let an account do what it asks, where it does not ask too often."""
     limits: Limits = request.app.state.limits
     limits.account(request.scope, account.id, store.own_quota(account.id).requests)
-    return Caller(now, account)
 
 
 def _note(store: Store, caller: Caller) -> None:

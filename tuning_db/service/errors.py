@@ -16,6 +16,7 @@ from targets.errors import HeadstartError, InputError
 from tuning_db.intake import Rejected, told
 from tuning_db.reasons import Reason, Refused, printable
 from tuning_db.service.logs import say
+from tuning_db.service.storage import storage_problem
 
 CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
 
@@ -47,6 +48,12 @@ def too_large(limit: int) -> ApiError:
     return ApiError(413, "too_large", f"at most {limit} bytes are read", {"Connection": "close"})
 
 
+def unavailable(problem: str | None) -> ApiError:
+    """For what the storage does not let be done; ``problem`` as ``storage`` has it, None where it is busy."""
+    said = f"the storage of this service is {problem}: nothing was changed" if problem else "this cannot be done now"
+    return ApiError(503, "unavailable", f"{said}; try again later", {"Retry-After": "30" if problem else "5"})
+
+
 def response(error: ApiError) -> Response:
     """The answer of an error."""
     return JSONResponse(error.body, error.status, error.headers)
@@ -58,8 +65,8 @@ def of(error: Exception) -> ApiError:
         return error
     if isinstance(error.__cause__, sqlite3.Error):
         # It is about the file, whose path is nobody's business; a writer that cannot write leaves readers at work.
-        say("the database is not usable", error=str(error))
-        return ApiError(503, "unavailable", "this cannot be done now; try again later", {"Retry-After": "5"})
+        say("the database is not usable", error=str(error.__cause__))
+        return unavailable(storage_problem(error))
     if isinstance(error, Rejected):
         return ApiError(422, "refused", str(error), reasons=[told(finding) for finding in error.findings])
     if isinstance(error, Refused):
@@ -68,7 +75,7 @@ def of(error: Exception) -> ApiError:
         return ApiError(status, "refused", str(error), reasons=[reason])
     if isinstance(error, InputError):
         return ApiError(400, "invalid", str(error))
-    say("a request failed", error=f"{type(error).__name__}: {error}")
+    say("a request failed", error=type(error).__name__)
     return ApiError(500, "internal", "something went wrong here")
 
 
@@ -76,6 +83,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of an app with the one body."""
 
     async def headstart(request: Request, error: Exception) -> Response:
+        request.app.state.readiness.note(error)
         return response(of(error))
 
     async def http(request: Request, error: Exception) -> Response:

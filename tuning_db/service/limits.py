@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tuning_db.service.errors import ApiError, response
 
@@ -137,11 +137,14 @@ class Limited:
         except ApiError as error:
             await response(error)(scope, receive, send)
             return
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            if token and not scope.get(OPENED):
+
+        async def paid(message: Message) -> None:
+            # Before the answer is on its way, so that nobody has two for one.
+            if message["type"] == "http.response.start" and token and not scope.get(OPENED):
                 self.limits.failed(address)
+            await send(message)
+
+        await self.app(scope, receive, paid)
 
 
 def address_of(scope: Scope) -> str:

@@ -11,10 +11,12 @@ import logging
 import secrets
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 LOGGER = logging.getLogger("headstart.service")
 
 
@@ -31,15 +33,18 @@ class JsonLines(logging.Formatter):
         line = {"at": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
-            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+            # Where it was, and not what it said: that may quote anything.
+            kind, _, frames = record.exc_info
+            line["traceback"] = "".join([*traceback.format_tb(frames), kind.__name__])
         return json.dumps(line, default=str)
 
 
 class Requests:
     """The outermost layer of an app: an id for every request, a line for each, and an answer where all else fails."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, answered: Callable[[str, str, int, float], None]) -> None:
+        """Around an app; ``answered`` is told method, route, status and seconds of each request."""
+        self.app, self.answered = app, answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -65,6 +70,7 @@ class Requests:
                 headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
                 await named({"type": "http.response.start", "status": 500, "headers": headers})
                 await named({"type": "http.response.body", "body": body})
-        taken = round((time.perf_counter() - began) * 1000, 2)
+        taken, method = time.perf_counter() - began, scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", None)
-        say("request", request=id, method=scope["method"], route=route, status=status, ms=taken)
+        self.answered(method, route or "none", status, taken)
+        say("request", request=id, method=method, route=route, status=status, ms=round(taken * 1000, 2))

@@ -28,6 +28,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
 
+    @property
+    def writable(self) -> bool:
+        """Whether the database could be written when the server started; where not, it is read."""
+        return bool(self.config.app.state.writable)  # type: ignore[union-attr]
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)

@@ -6,9 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from targets.errors import HeadstartError
 from tuning_db.envelope import MAX_ENVELOPE
 from tuning_db.intake import open_submission, take
 from tuning_db.service.auth import JSON_BODY, act, admit, ask, body, service
+from tuning_db.service.errors import ApiError
+from tuning_db.service.metrics import Metrics
 
 router = APIRouter(prefix="/v1/submissions", tags=["submissions"])
 
@@ -19,6 +22,17 @@ async def submit(request: Request) -> dict[str, Any]:
 
     Reading and verifying may take long, so that it is done among the readers and holds up nobody who writes.
     """
+    metrics: Metrics = request.app.state.metrics
+    try:
+        answer = await _submit(request)
+    except (ApiError, HeadstartError) as error:
+        metrics.refused(error)
+        raise
+    metrics.taken(len(answer["claims"]))
+    return answer
+
+
+async def _submit(request: Request) -> dict[str, Any]:
     await admit(request, "submit")
     data = await body(request, MAX_ENVELOPE)
     config, _ = service(request)

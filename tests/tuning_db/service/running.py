@@ -6,8 +6,8 @@ import http.client
 import json
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,12 @@ class Service:
         answer = self.post(f"/v1/releases/{release}/invitations", "lab", {"account": who, "opens": opens} | fields)
         assert answer.status == 201, answer.body
 
+    def write(self, what: Callable[[Store], object]) -> None:
+        """Do something in the thread that writes."""
+        assert self.server
+        lanes = self.server.config.app.state.lanes  # type: ignore[union-attr]
+        lanes._writer._thread.submit(lambda: what(lanes._writer._store)).result()
+
     def limit(self, rates: Rates) -> None:
         """From now on, let people ask no more often than that, by a clock that stands still."""
         assert self.server
@@ -157,11 +163,16 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, **options: Any) -> Iterator[Service]:
-    """A service with an account, and a token of a year, for each of ``PEOPLE``; ``options`` are of its ``Config``."""
-    service = Service(folder / "race.db", SigningKey.new(SERVICE))
-    with Store.open(service.db) as store:
-        for name, role in PEOPLE.items():
+def running(folder: Path, people: Service | None = None, **options: Any) -> Iterator[Service]:
+    """A service with an account, and a token of a year, for each of ``PEOPLE``; ``options`` are of its ``Config``.
+
+    With ``people``, of an earlier service, on the file and with the accounts of that.
+    """
+    service = Service(folder / "race.db", people.key if people else SigningKey.new(SERVICE))
+    if people:
+        service.tokens, service.ids, service.keys, service.now = people.tokens, people.ids, people.keys, people.now
+    with nullcontext() if people else Store.open(service.db) as store:
+        for name, role in () if people else PEOPLE.items():
             account = store.add_account(name, role, START)
             service.ids[name] = account.id
             service.tokens[name] = store.issue_token(account, START, 365 * DAY)[1]

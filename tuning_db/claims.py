@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from targets.digest import canonical_json
@@ -19,6 +20,8 @@ from tuning_db.records import Key
 from tuning_db.trials import COLUMNS, from_row, insert
 from tuning_db.windows import PUBLIC, Viewer, open_target, public_workload, sees_all, visible_claim, visible_time
 
+# Where the evidence of a verdict has the ``claim`` that it was timed against, with that one's figures.
+INCUMBENT = "incumbent"
 OWN = ("release", "vendor", "batch", "received", "tier", "state", "reason")
 FIELDS = ", ".join([*(f"t.{column}" for column in COLUMNS), *(f"c.{column} AS c_{column}" for column in OWN)])
 SAME_KEY = " AND ".join(f"{{0}}.{name} = :{name}" for name in Key.__dataclass_fields__)
@@ -123,8 +126,13 @@ class Claims(Leads):
         return found[0] if found else None
 
     def verdicts(self, viewer: Viewer, trial: str) -> list[Verdict]:
-        """What was said of a claim, in the order of arrival; nothing where the viewer may not see the claim."""
-        return self.all_verdicts(trial) if self.claim(viewer, trial) else []
+        """What was said of a claim, in the order of arrival; nothing where the viewer may not see the claim.
+
+        What it was timed against is left out where that is a claim that the viewer may not see: nor is it told whether
+        there was one.
+        """
+        said = self.all_verdicts(trial) if self.claim(viewer, trial) else []
+        return [replace(verdict, evidence=self._open_evidence(viewer, verdict)) for verdict in said]
 
     def best(self, viewer: Viewer, key: Key) -> Claim | None:
         """The claim to use for a key, of all that the viewer may see.
@@ -158,14 +166,40 @@ class Claims(Leads):
             {**viewer.values, "release": release},
         )
 
-    def pending(self, viewer: Viewer, target: str, limit: int) -> list[Claim]:
-        """What a referee with a chip has not judged yet, oldest first, of releases that are open to it."""
+    def pending(self, viewer: Viewer, target: str, limit: int, since: float = 0.0) -> list[Claim]:
+        """What a referee with a chip has not judged yet, oldest first, of releases that are open to it.
+
+        With ``since``, seconds since 1970, what it judged before then is to be judged again, refused claims included.
+        """
         return self._claims(
-            f"c.target = :target AND c.state = 'standing' AND t.status = 'ok' AND {visible_claim('c', 'r')}"
+            "c.target = :target AND (c.state = 'standing' OR (:since > 0 AND c.state = 'refused'))"
+            f" AND t.status = 'ok' AND {visible_claim('c', 'r')}"
             " AND EXISTS (SELECT 1 FROM account a WHERE a.id = :account AND a.role = 'referee')"
-            " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.trial = c.trial AND v.judge = :account)"
+            " AND NOT EXISTS (SELECT 1 FROM verdict v"
+            " WHERE v.trial = c.trial AND v.judge = :account AND v.created >= :since)"
             " ORDER BY c.received, t.seq LIMIT :limit",
-            {**viewer.values, "target": target, "limit": limit},
+            {**viewer.values, "target": target, "limit": limit, "since": since},
+        )
+
+    def disputed_claims(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
+        """Claims in a release, by its id, that one referee refuses and another upholds, oldest first.
+
+        Returns:
+            Rows of ``claim``, ``workload``, ``target``, ``toolchain``, ``policy``, ``vendor`` (id) and ``median``
+            (seconds), of those that the viewer may know of, and nothing else about them.
+        """
+        refused, upheld = (
+            f"EXISTS (SELECT 1 FROM verdict v WHERE v.trial = c.trial AND v.outcome IN ({outcomes}) AND NOT EXISTS"
+            " (SELECT 1 FROM verdict w WHERE w.trial = v.trial AND w.judge = v.judge AND w.seq > v.seq))"
+            for outcomes in ("'refused'", "'replayed', 'reproduced'")
+        )
+        return self.rows(
+            "SELECT c.trial AS claim, c.workload, c.target, c.toolchain, c.policy, c.vendor, t.median FROM claim c"
+            " JOIN release r ON r.id = c.release JOIN trial t ON t.id = c.trial"
+            " WHERE c.release = :release AND c.state = 'refused'"
+            f" AND {refused} AND {upheld}"
+            f" AND {visible_time('c', 'r')} ORDER BY c.received, t.seq",
+            {**viewer.values, "release": release},
         )
 
     def claims_for(self, release: str, key: Key) -> list[Claim]:
@@ -181,6 +215,15 @@ class Claims(Leads):
             Verdict(**{**row, "outcome": Outcome(row["outcome"]), "evidence": json.loads(row["evidence"])})
             for row in rows
         ]
+
+    def _open_evidence(self, viewer: Viewer, verdict: Verdict) -> Mapping[str, Any]:
+        if INCUMBENT not in verdict.evidence:
+            return verdict.evidence
+        other = verdict.evidence[INCUMBENT]
+        id = other.get("claim") if isinstance(other, dict) else None
+        if isinstance(id, str) and self.claim(viewer, id):
+            return verdict.evidence
+        return {name: value for name, value in verdict.evidence.items() if name != INCUMBENT}
 
     def _say(self, verdict: Verdict, release: str) -> None:
         """Keep a verdict, and make its claim what it comes to; who leads is for the caller to see to."""

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from schedules.operator import operators
 from tuning_db.screening import space_versions
-from tuning_db.service import accounts, claims, errors, health, keys, ledgers, releases, submissions
+from tuning_db.service import accounts, claims, errors, health, keys, ledgers, pending, releases, submissions
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limited, Limits
@@ -63,7 +63,7 @@ def make_app(config: Config) -> FastAPI:
     errors.install(app)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests, answered=metrics.answered)
-    for module in (health, accounts, releases, claims, submissions, keys, ledgers):
+    for module in (health, accounts, releases, claims, pending, submissions, keys, ledgers):
         app.include_router(module.router)
     app.router.routes.append(Route("/metrics", Page(), include_in_schema=False))
     return app

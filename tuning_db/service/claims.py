@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from tuning_db.claim import Claim, Outcome, Verdict
+from tuning_db.claim import Claim, Outcome, Verdict, disputed
 from tuning_db.logs import log_of
 from tuning_db.readers import mapping, matching, plain, record
 from tuning_db.records import Key
@@ -100,6 +100,7 @@ def shown(store: Store, claim: Claim) -> dict[str, Any]:
         "tier": claim.tier.value,
         "state": claim.state,
         "reason": claim.reason,
+        "disputed": disputed(store.all_verdicts(trial.id)),
         "schedule": {"id": trial.schedule, "space": space, "version": version, "config": config},
         "samples": list(trial.samples),
         "median": trial.median,

@@ -65,13 +65,22 @@ async def one(request: Request, id: str) -> dict[str, Any]:
 
 @router.get("/{id}/standings")
 async def standings(request: Request, id: str) -> dict[str, Any]:
-    """Each vendor's leading claim for each key, best first, of those that whoever asks may know of."""
+    """Each vendor's leading claim for each key, best first, of those that whoever asks may know of.
+
+    Beside them are the claims that one referee refuses and another upholds: these do not stand.
+    """
 
     def question(store: Store, caller: Caller) -> dict[str, Any]:
         release = found(store, caller.viewer, id)
         caller.is_shown(store, release.id, "standings")
-        rows = store.standings(caller.viewer, release.id)
-        return {"standings": [{**row, "vendor": store.account(row["vendor"]).name} for row in rows]}
+        rows = {
+            "standings": store.standings(caller.viewer, release.id),
+            "disputed": store.disputed_claims(caller.viewer, release.id),
+        }
+        return {
+            name: [{**row, "vendor": store.account(row["vendor"]).name} for row in listed]
+            for name, listed in rows.items()
+        }
 
     return await ask(request, question)
 

@@ -31,6 +31,7 @@ PATHS = {
     "/v1/releases/{id}": ["release", "name"],
     "/v1/releases/{id}/standings": ["release", "name"],
     "/v1/claims/{id}": ["trial"],
+    "/v1/pending": [],
     "/v1/champion": ["key"],
     "/v1/ledgers/{log}/checkpoint": ["release", "log", "rivals"],
     "/v1/ledgers/{log}/entries": ["release", "log", "rivals"],

@@ -60,7 +60,7 @@ def test_from_creation_to_launch(race: Service) -> None:
 
     # Sealed: whoever comes later learns nothing of it, and its log is nobody else's.
     race.now = LATE
-    assert race.get(f"/v1/releases/{id}/standings", "late").json == {"standings": []}
+    assert race.get(f"/v1/releases/{id}/standings", "late").json == {"standings": [], "disputed": []}
     assert race.get(CHAMPION, "late").status == 404
     for who in EVERYBODY:
         assert race.get(f"/v1/ledgers/{log}/entries", who).status == (200 if who == "acme" else 404), who
@@ -186,3 +186,67 @@ def test_only_its_publisher_invites_to_a_release(race: Service) -> None:
     assert race.post(path, "lab", invitation | {"account": "user"}).code == "invalid"
     assert race.post(path, "lab", invitation | {"account": "nobody"}).code == "invalid"
     assert race.post("/v1/releases/r9/invitations", "lab", invitation).code == "not_found"
+
+
+def test_what_a_referee_is_to_judge(race: Service) -> None:
+    race.invite(race.ids["r1"], "judge")
+    race.now = LATE
+    path = f"/v1/pending?target={CHIP.fingerprint}"
+    mine = race.submit("acme").json["claims"][0]
+    faster = batch(claim(2, samples=(1e-3, 1.01e-3, 1.02e-3)), vendor="late")
+    theirs = race.submit("late", of=faster).json["claims"][0]
+    first, second = race.get(path, "judge").json["pending"]
+    assert (first["claim"]["id"], second["claim"]["id"]) == (mine, theirs)
+    assert first["claim"]["schedule"]["config"] == {"mr": 1, "fetch": 1}
+    assert first["workload"] == {"id": WORKLOAD, **COMPUTATION}
+    assert (first["target"]["cores"], first["toolchain"], first["policy"]) == (
+        CHIP.cores,
+        dict(TOOLCHAIN.versions),
+        POLICY.to_json(),
+    )
+    assert (first["incumbent"]["id"], second["incumbent"]) == (theirs, None)
+    # Nobody else has anything to judge, whoever they are, nor the referee before its window.
+    for who in EVERYBODY:
+        assert race.get(path, who).status == (200 if who == "judge" else 403 if who else 401), who
+    assert [race.get(f"{path}&{query}", "judge").status for query in ("limit=1", "limit=0", "since=nan")] == [
+        200,
+        400,
+        400,
+    ]
+    # What was judged is handed out no more, unless it is asked for again.
+    race.now = LATE + 10
+    verdict = {"outcome": "refused", "reason": "wrong", "evidence": {"incumbent": {"claim": theirs, "samples": [1.0]}}}
+    assert race.post(f"/v1/claims/{mine}/verdicts", "judge", verdict).status == 201
+    assert [one["claim"]["id"] for one in race.get(path, "judge").json["pending"]] == [theirs]
+    again = race.get(f"{path}&since={LATE + 11}", "judge").json["pending"]
+    assert [one["claim"]["id"] for one in again] == [mine, theirs]
+    # Its vendor is not told against whom it was timed, nor that there was anybody; from the launch on all are.
+    assert race.get(f"/v1/claims/{mine}", "acme").json["verdicts"][0]["evidence"] == {}
+    assert race.get(f"/v1/claims/{mine}", "judge").json["verdicts"][0]["evidence"] == verdict["evidence"]
+    race.now = LAUNCH
+    assert race.get(f"/v1/claims/{mine}", "acme").json["verdicts"][0]["evidence"] == verdict["evidence"]
+    seen = [subject for actor, action, subject in done(race, f"{race.ids['r1']}.{race.ids['judge']}")[0] if subject]
+    assert seen.count(f"pending {mine}") == 4
+    assert seen.count(f"pending {theirs}") == 5
+
+
+def test_referees_who_disagree_are_seen_to(race: Service) -> None:
+    with Store.open(race.db) as store:
+        account = store.add_account("second", "referee", race.now)
+        race.tokens["second"] = store.issue_token(account, race.now, 1e7)[1]
+    for who in ("judge", "second"):
+        race.invite(race.ids["r1"], who)
+    race.now = LATE
+    trial = race.submit("acme").json["claims"][0]
+    path, standings = f"/v1/claims/{trial}/verdicts", f"/v1/releases/{race.ids['r1']}/standings"
+    assert race.post(path, "judge", {"outcome": "reproduced"}).json["disputed"] is False
+    assert race.get(standings, "acme").json["disputed"] == []
+    after = race.post(path, "second", {"outcome": "refused", "reason": "wrong"}).json
+    assert (after["state"], after["disputed"]) == ("refused", True)
+    for who in ("acme", "lab", "judge"):
+        found = race.get(standings, who).json
+        assert [(row["claim"], row["vendor"]) for row in found["disputed"]] == [(trial, "acme")], who
+        assert found["standings"] == []
+    assert race.get(standings, "late").json["disputed"] == []
+    assert race.post(path, "second", {"outcome": "replayed"}).json["disputed"] is False
+    assert race.get(standings, "acme").json["disputed"] == []

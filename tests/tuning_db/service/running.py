@@ -176,6 +176,13 @@ def running(folder: Path, people: Service | None = None, **options: Any) -> Iter
             account = store.add_account(name, role, START)
             service.ids[name] = account.id
             service.tokens[name] = store.issue_token(account, START, 365 * DAY)[1]
+    with serving(service, **options):
+        yield service
+
+
+@contextmanager
+def serving(service: Service, **options: Any) -> Iterator[None]:
+    """A server on the file of a service, with its clock."""
     ready = threading.Event()
     with listen("127.0.0.1", 0) as bound:
         service.port = bound.getsockname()[1]
@@ -185,7 +192,7 @@ def running(folder: Path, people: Service | None = None, **options: Any) -> Iter
         thread.start()
         try:
             assert ready.wait(60)
-            yield service
+            yield
         finally:
             service.server.should_exit = True
             thread.join(60)

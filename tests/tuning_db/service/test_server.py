@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import http.client
+import socket
 import ssl
 import threading
 from pathlib import Path
@@ -63,3 +64,10 @@ def test_tls(tmp_path: Path) -> None:
         finally:
             server.should_exit = True
             thread.join(60)
+
+
+def test_no_answer_waits_to_be_acknowledged() -> None:
+    with listen("127.0.0.1", 0) as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

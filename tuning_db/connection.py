@@ -118,6 +118,20 @@ class Connection:
             yield
 
     @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of a transaction: where an error leaves the block, this part is undone and what came before is not."""
+        self.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            # A full disk may have ended the whole transaction already.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK TO part")
+                self.connection.execute("RELEASE part")
+            raise
+        self.execute("RELEASE part")
+
+    @contextmanager
     def _between(self, begin: str) -> Iterator[None]:
         if self.connection.in_transaction:
             yield

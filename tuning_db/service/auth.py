@@ -78,9 +78,9 @@ async def ask(request: Request, question: Callable[[Store, Caller], T], *scopes:
             _require(caller, *(scopes or ("read",)))
         return question(store, caller), caller
 
-    answer, caller = await lanes.read(asked)
+    answer, caller = await lanes.read(asked, _whose(request))
     if caller.reads:
-        await lanes.write(lambda store: _note(store, caller))
+        await lanes.write(lambda store: _note(store, caller), _whose(request))
     return answer
 
 
@@ -102,7 +102,7 @@ async def ask_hidden(request: Request, question: Callable[[Store, Caller], T], s
         _open(request, store, account)
         return question(store, Caller(now, account))
 
-    return await lanes.read(asked)
+    return await lanes.read(asked, _whose(request))
 
 
 async def admit(request: Request, *scopes: str) -> None:
@@ -127,7 +127,7 @@ async def act(request: Request, deed: Callable[[Store, Caller], T], *scopes: str
         _require(caller, *scopes)
         return deed(store, caller)
 
-    return await lanes.write(done)
+    return await lanes.write(done, _whose(request))
 
 
 async def body(request: Request, limit: int) -> bytes:
@@ -159,6 +159,11 @@ def read_json(reader: Reader, data: bytes, depth: int = 12) -> dict[str, Any]:
     except ValueError as error:
         raise ApiError(400, "malformed", f"the body: {error}") from None
     return given
+
+
+def _whose(request: Request) -> str:
+    """Who takes turns with others: a token, else an address, before it is known whether the token is one."""
+    return request.headers.get("authorization") or (request.client.host if request.client else "")
 
 
 def _caller(request: Request, store: Store, now: float) -> Caller:

@@ -1,4 +1,8 @@
-"""Threads with a connection each: one that writes, several that read at the same time."""
+"""Threads with a connection each: one that writes, several that read at the same time.
+
+A commit waits for the disk, and no longer for several changes than for one. So the writer does what is waiting as a
+group: each change by itself, undone by itself where it fails, then one commit, and only then is anybody answered.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from targets.errors import HeadstartError
 from tuning_db.service.storage import READ_ONLY, storage_problem
+from tuning_db.service.turns import Task, Turns
 from tuning_db.store import Store
 
 T = TypeVar("T")
 
+# Seconds after which a group takes no more: what the first in it may wait for the others.
+GROUP_S = 0.025
+
 
 class Lane:
-    """One thread and the connection that it alone uses; what it is asked is done in turn.
+    """One thread and the connection that it alone uses; what is asked is done in turns, by whichever lane is free.
 
     A connection that could not be opened, or that sees a file as it was, is opened again when it is needed.
 
@@ -26,15 +34,19 @@ class Lane:
         waiting: how many asked and have no answer yet.
     """
 
-    def __init__(self, path: Path, read_only: bool, done: Callable[[float, float], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, turns: Turns, read_only: bool, done: Callable[[float, float], None] | None = None
+    ) -> None:
         """A lane of a file.
 
         Args:
             path: the file.
+            turns: what there is to do, shared with other lanes.
             read_only: whether it never writes.
             done: told after each thing done how long it waited and how long it took, in seconds.
         """
         self.path = path
+        self.turns = turns
         self.read_only = read_only
         self.waiting = 0
         self._done = done
@@ -49,14 +61,16 @@ class Lane:
         """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
-    async def run(self, what: Callable[[Store], T]) -> T:
-        """Do something with the connection: in one transaction where the lane writes, in one snapshot where it reads.
+    async def run(self, task: Task) -> Any:
+        """Do something with a connection: all of it or nothing where the lane writes, in one snapshot where it reads.
 
-        It is done whole even where whoever asked has gone.
+        It is done whole even where whoever asked has gone meanwhile.
         """
         self.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, what, time.perf_counter())
+            self.turns.put(task)
+            self._thread.submit(self._next)
+            return await asyncio.wrap_future(task.future)
         finally:
             self.waiting -= 1
 
@@ -90,15 +104,63 @@ class Lane:
         self._store = store
         return store
 
-    def _do(self, what: Callable[[Store], T], asked: float) -> T:
-        began = time.perf_counter()
-        store = self._open()
+    def _next(self) -> None:
+        """Do what is next, if another lane, or the group before, has not done it already."""
+        task = self.turns.take()
+        if task is None:
+            return
         try:
-            with store.snapshot() if self.read_only else store.transaction():
-                return what(store)
-        finally:
-            if self._done:
-                self._done(began - asked, time.perf_counter() - began)
+            store = self._open()
+        except BaseException as error:
+            task.future.set_exception(error)
+            return
+        if self.read_only:
+            self._read(store, task)
+        else:
+            self._write(store, task)
+
+    def _read(self, store: Store, task: Task) -> None:
+        began = time.perf_counter()
+        try:
+            with store.snapshot():
+                found = task.what(store)
+        except BaseException as error:
+            task.future.set_exception(error)
+        else:
+            task.future.set_result(found)
+        self._tell(task, began, time.perf_counter())
+
+    def _write(self, store: Store, first: Task) -> None:
+        """Do a task and those that wait by then in one transaction, and say what came of each when it is on disk.
+
+        What is refused is said no sooner than the rest: the reason may be something that comes with the same commit.
+        """
+        group: list[tuple[Task, float]] = []
+        results: list[tuple[object, Exception | None]] = []
+        failed: BaseException | None = None
+        try:
+            with store.transaction():
+                task: Task | None = first
+                while task is not None:
+                    group.append((task, time.perf_counter()))
+                    results.append(_tried(store, task))
+                    task = self.turns.take() if time.perf_counter() < group[0][1] + GROUP_S else None
+        except BaseException as error:
+            failed = error
+            group = group or [(first, time.perf_counter())]
+            results = [(None, None)] * len(group)
+        # Each until the next began, the last with the commit.
+        ends = [*(began for _, began in group[1:]), time.perf_counter()]
+        for (one, began), (done, refused), end in zip(group, results, ends, strict=True):
+            if wrong := failed or refused:
+                one.future.set_exception(wrong)
+            else:
+                one.future.set_result(done)
+            self._tell(one, began, end)
+
+    def _tell(self, task: Task, began: float, end: float) -> None:
+        if self._done:
+            self._done(began - task.asked, end - began)
 
     def _close(self) -> None:
         if self._store is not None:
@@ -111,8 +173,9 @@ class Lanes:
 
     def __init__(self, path: Path, readers: int, written: Callable[[float, float], None] | None = None) -> None:
         """Lanes of a file; ``written`` is told of everything that the writer did, as ``Lane`` has it."""
-        self._writer = Lane(path, read_only=False, done=written)
-        self._readers = [Lane(path, read_only=True) for _ in range(readers)]
+        self._writer = Lane(path, Turns(), read_only=False, done=written)
+        questions = Turns()
+        self._readers = [Lane(path, questions, read_only=True) for _ in range(readers)]
 
     @property
     def waiting(self) -> int:
@@ -139,23 +202,50 @@ class Lanes:
             await lane.open()
         return writable
 
-    async def read(self, what: Callable[[Store], T]) -> T:
-        """Ask something, in one snapshot."""
-        return await min(self._readers, key=lambda lane: lane.waiting).run(what)
+    async def read(self, what: Callable[[Store], T], whose: str = "") -> T:
+        """Ask something, in one snapshot.
 
-    async def write(self, what: Callable[[Store], T]) -> T:
-        """Change something, in one transaction: it is on disk when this returns, or nothing of it is."""
+        Args:
+            what: the question.
+            whose: who asks; those who wait take turns.
+        """
+        answer: T = await min(self._readers, key=lambda lane: lane.waiting).run(Task(what, whose))
+        return answer
+
+    async def write(self, what: Callable[[Store], T], whose: str = "") -> T:
+        """Change something, all of it or nothing: it is on disk when this returns, and not there when this raises.
+
+        Args:
+            what: the change. What it does is undone where it raises, and nothing else.
+            whose: who asks; those who wait take turns.
+        """
         if not self._writer.is_open and os.access(self._writer.path.absolute().parent, os.W_OK):
             # What was opened where nothing could be written shares its memory with the writer, which then cannot write
             # either; readers open anew when they are asked next.
             for lane in self._readers:
                 await lane.rest()
-        return await self._writer.run(what)
+        done: T = await self._writer.run(Task(what, whose))
+        return done
 
     async def close(self) -> None:
         """Close every connection."""
         for lane in (*self._readers, self._writer):
             await lane.close()
+
+
+def _tried(store: Store, task: Task) -> tuple[object, Exception | None]:
+    """What a task returned or raised; in the second case nothing of it is in the transaction.
+
+    Raises:
+        BaseException: the file gave the whole transaction up, as it may where the disk is full.
+    """
+    try:
+        with store.part():
+            return task.what(store), None
+    except Exception as error:
+        if not store.connection.in_transaction:
+            raise
+        return None, error
 
 
 def require_servable(path: Path) -> None:

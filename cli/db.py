@@ -10,6 +10,7 @@ import click
 
 from cli._options import db_option
 from cli._output import echo_json, json_option, size, table
+from cli._service import Connection, service_options
 
 
 @click.group()
@@ -76,18 +77,24 @@ def check(db: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("copy", type=click.Path(path_type=Path))
-@db_option
+@service_options
 @json_option
-def backup(copy: Path, db: Path, as_json: bool) -> None:
-    """Copy the database to COPY, also while it is in use.
+def backup(copy: Path, connection: Connection, as_json: bool) -> None:
+    """Copy the database to COPY, also while it is in use; that of a service takes a token with the scope admin.
 
     \b
     Example:
       headstart db backup headstart-2026-07-01.db
+      headstart db backup race-2026-07-01.db --db https://race.example --token-file root.token
     """
     from tuning_db.backup import backup as copy_to
+    from tuning_db.backup import fetch
 
-    written = copy_to(db, copy)
+    if connection.is_url:
+        with connection.open() as client:
+            written = fetch(client, copy)
+    else:
+        written = copy_to(connection.path, copy)
     if as_json:
         echo_json({"path": str(copy), "bytes": written})
     else:

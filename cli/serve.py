@@ -59,6 +59,11 @@ WRONG_TOKENS = 1.0
     show_default=True,
     help="Bytes of a vendor's submissions in 24 hours.",
 )
+@click.option(
+    "--backup-folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where a copy lies while it is made; beside the database unless said.",
+)
 def command(
     db: Path,
     host: str,
@@ -67,6 +72,7 @@ def command(
     tls_cert: Path | None,
     tls_key: Path | None,
     proxies: tuple[str, ...],
+    backup_folder: Path | None,
     **limits: Any,
 ) -> None:
     """Serve a database to vendors, publishers and the public until it is stopped by Ctrl-C or SIGTERM.
@@ -115,6 +121,7 @@ def command(
             rates=Rates(limits["rate"], limits["anonymous_rate"], WRONG_TOKENS if limits["anonymous_rate"] else 0),
             quota=Quota(claims=limits["claims_per_day"], bytes=limits["bytes_per_day"]),
             proxies=proxies,
+            copies=backup_folder,
         )
         server = make_server(config, ready, tls_cert, tls_key)
         log_to_stderr()

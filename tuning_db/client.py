@@ -6,6 +6,8 @@ same app over a socket that nobody else can reach (``local``), so that both answ
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 import json
 import random
@@ -127,14 +129,22 @@ class Client:
         return self._json("DELETE", path, None, form, query)
 
     def download(self, path: str, file: IO[bytes]) -> int:
-        """Write the body of an answer to a file as it comes; returns its bytes."""
+        """Write the body of an answer to a file as it comes, and see that it is what was sent; returns its bytes.
+
+        Raises:
+            HeadstartError: it is not what its ``Content-Digest`` (RFC 9530) says, where it has one.
+        """
 
         def once() -> int:
             with self._answer("GET", path, None, {}) as response:
-                size = 0
+                size, digest = 0, hashlib.sha256()
                 for part in self._parts(response, None, None):
                     file.write(part)
+                    digest.update(part)
                     size += len(part)
+                is_it = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+                if response.headers.get("content-digest", is_it) != is_it:
+                    raise HeadstartError(f"{self.where}: what came is not what was sent; try again")
                 return size
 
         # What was written cannot be taken back: once something came, a break is the end of it.

@@ -161,6 +161,11 @@ def _is_shut(path: Path, connection: sqlite3.Connection) -> bool:
     return False
 
 
+def disk_bytes(path: Path) -> int:
+    """Bytes of a database on disk, its write-ahead log included."""
+    return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+
+
 def _has_log(path: Path) -> bool:
     log = Path(f"{path}-wal")
     return log.exists() and log.stat().st_size > 0

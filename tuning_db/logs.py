@@ -20,6 +20,16 @@ def log_of(store: Store, release: str, account: str, now: float) -> str:
     return release if found["publisher"] == account else f"{release}.{account}"
 
 
+def embargoed_logs(store: Store, now: float) -> list[str]:
+    """Names of the logs that have entries and are not everybody's to read."""
+    found = store.rows(
+        "SELECT l.log FROM release r JOIN ledger l ON l.log = r.id"
+        " OR (l.log > r.id || '.' AND l.log < r.id || '/') WHERE r.launch > ? ORDER BY l.log",
+        (now,),
+    )
+    return [row["log"] for row in found]
+
+
 def open_log(store: Store, viewer: Viewer, log: str) -> bool:
     """Whether there is such a log for the viewer: one that is theirs may still be empty, others' may not."""
     if log == PUBLIC:

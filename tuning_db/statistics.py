@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from tuning_db.connection import disk_bytes
 from tuning_db.store import Store
 
 
@@ -23,10 +23,9 @@ def statistics(store: Store) -> dict[str, Any]:
             " LEFT JOIN (SELECT target, count(*) AS n FROM champion GROUP BY target) c ON c.target = g.fingerprint"
             " ORDER BY trials DESC, g.fingerprint"
         )
-    files = (store.path, Path(f"{store.path}-wal"))
     return {
         "path": str(store.path),
-        "bytes": sum(file.stat().st_size for file in files if file.exists()),
+        "bytes": disk_bytes(store.path),
         **counts,
         "by_status": {row["status"]: row["trials"] for row in statuses},
         "targets": targets,

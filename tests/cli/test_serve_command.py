@@ -91,10 +91,13 @@ def test_it_ends_in_good_order_and_logs_no_secrets(folder: Path, stop: signal.Si
     assert told["verifier_key"].startswith("race.example/public+")
     assert call(told["port"], "GET", "/healthz").json == {"status": "ok", "service": "race.example"}
     call(told["port"], "GET", "/v1/releases/hidden?what=secret", "hst_token_secret")
+    server.send_signal(signal.SIGHUP)
+    assert call(told["port"], "GET", "/readyz").json == {"status": "ready"}
     server.send_signal(stop)
     out, err = server.communicate(timeout=60)
     assert (server.returncode, out) == (0, "")
     lines = [json.loads(line) for line in err.splitlines()]
     requests = [(line["route"], line["status"]) for line in lines if line["event"] == "request"]
-    assert requests == [("/healthz", 200), ("/v1/releases/{id}", 401)]
+    assert requests == [("/healthz", 200), ("/v1/releases/{id}", 401), ("/readyz", 200)]
+    assert "there is no certificate to read again" in [line["event"] for line in lines]
     assert not any(word in err for word in ("secret", "hst_", "hidden"))

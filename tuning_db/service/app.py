@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from schedules.operator import operators
 from tuning_db.screening import space_versions
-from tuning_db.service import accounts, claims, errors, health, keys, ledgers, pending, releases, submissions
+from tuning_db.service import accounts, backups, claims, errors, health, keys, ledgers, pending, releases, submissions
+from tuning_db.service.backups import sweep
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limited, Limits
@@ -41,7 +42,9 @@ def make_app(config: Config) -> FastAPI:
         await asyncio.to_thread(operators)
         try:
             app.state.writable = await lanes.open()
-            if not app.state.writable:
+            if app.state.writable:
+                sweep(config.db, config.copies)
+            else:
                 say("the database cannot be written, and is only read")
             yield
         finally:
@@ -63,7 +66,8 @@ def make_app(config: Config) -> FastAPI:
     errors.install(app)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests, answered=metrics.answered)
-    for module in (health, accounts, releases, claims, pending, submissions, keys, ledgers):
+    for module in (health, accounts, releases, claims, pending, submissions, keys, ledgers, backups):
         app.include_router(module.router)
+    app.state.copying = asyncio.Lock()
     app.router.routes.append(Route("/metrics", Page(), include_in_schema=False))
     return app

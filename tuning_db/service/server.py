@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +18,7 @@ import uvicorn
 from targets.errors import InputError
 from tuning_db.service.app import make_app
 from tuning_db.service.config import Config
-from tuning_db.service.logs import JsonLines
+from tuning_db.service.logs import JsonLines, say
 
 # Seconds that requests which are being answered have when the server is to stop.
 GRACE_S = 10
@@ -37,7 +40,24 @@ class Server(uvicorn.Server):
         """Start, and say so."""
         await super().startup(sockets)
         if self.started:
+            if threading.current_thread() is threading.main_thread():
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.renew)
             self._ready()
+
+    def renew(self) -> None:
+        """Read the certificate and its key again; connections that are open keep those that they began with."""
+        cert, key = self.config.ssl_certfile, self.config.ssl_keyfile
+        if cert is None or self.config.ssl is None:
+            say("there is no certificate to read again")
+            return
+        try:
+            # First where it does no harm: half of a pair would end every connection to come.
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+            self.config.ssl.load_cert_chain(cert, key)
+        except OSError as error:  # errors of TLS are such
+            say("the certificate cannot be used, and the one before stays", error=str(error.strerror or error))
+        else:
+            say("the certificate was read again")
 
 
 def listen(host: str, port: int) -> socket.socket:

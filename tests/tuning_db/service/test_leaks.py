@@ -25,6 +25,7 @@ from tuning_db.windows import Viewer
 PATHS = {
     "/healthz": [],
     "/readyz": [],
+    "/v1/backup": [],
     "/v1/releases": [],
     "/v1/account": [],
     "/v1/keys": [],

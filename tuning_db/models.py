@@ -67,7 +67,7 @@ class Models(Connection):
         for row in found:
             row["step"] = json.loads(row["step"])
             if step is None or row["step"] == dict(step):
-                return {**row, "ops": self._ops(row["id"])}
+                return {**row, "ops": self.ops_of(row["id"])}
         raise InputError(f"model {name!r} is in {self.path}, but not at this step: {canonical_json(dict(step or {}))}")
 
     def model_names(self) -> list[str]:
@@ -77,8 +77,9 @@ class Models(Connection):
     def models(self) -> list[dict[str, Any]]:
         """Every model with its ``ops``, by id."""
         rows = self.rows("SELECT * FROM model ORDER BY id")
-        return [{**row, "step": json.loads(row["step"]), "ops": self._ops(row["id"])} for row in rows]
+        return [{**row, "step": json.loads(row["step"]), "ops": self.ops_of(row["id"])} for row in rows]
 
-    def _ops(self, model: str) -> list[dict[str, Any]]:
+    def ops_of(self, model: str) -> list[dict[str, Any]]:
+        """The operators of a model, by its id, in its order."""
         rows = self.rows(f"SELECT {', '.join(OP_FIELDS)} FROM model_op WHERE model = ? ORDER BY position", (model,))
         return [{**row, "params": json.loads(row["params"])} for row in rows]

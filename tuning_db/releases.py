@@ -213,7 +213,7 @@ class Releases(Models, Words):
             f" JOIN model m ON m.id = rm.model WHERE r.id = :release AND {open_release('r')} ORDER BY m.name, m.id",
             {**viewer.values, "release": release},
         )
-        return [{**row, "step": json.loads(row["step"]), "ops": self._ops(row["id"])} for row in rows]
+        return [{**row, "step": json.loads(row["step"]), "ops": self.ops_of(row["id"])} for row in rows]
 
     def workloads_of(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
         """``id`` and ``canonical`` of the workloads of those models; none where it is not open to the viewer.

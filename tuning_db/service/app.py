@@ -12,7 +12,19 @@ from starlette.routing import Route
 
 from schedules.operator import operators
 from tuning_db.screening import space_versions
-from tuning_db.service import accounts, backups, claims, errors, health, keys, ledgers, pending, releases, submissions
+from tuning_db.service import (
+    accounts,
+    backups,
+    boards,
+    claims,
+    errors,
+    health,
+    keys,
+    ledgers,
+    pending,
+    releases,
+    submissions,
+)
 from tuning_db.service.backups import sweep
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
@@ -66,7 +78,7 @@ def make_app(config: Config) -> FastAPI:
     errors.install(app)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests, answered=metrics.answered)
-    for module in (health, accounts, releases, claims, pending, submissions, keys, ledgers, backups):
+    for module in (health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, backups):
         app.include_router(module.router)
     app.state.copying = asyncio.Lock()
     app.router.routes.append(Route("/metrics", Page(), include_in_schema=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from targets import Target
 from tuner.cost_model import MINIMUM, CostModel, Example, all_examples
 from tuner.features import Context
 from tuner.frontend.stored import store_workload
+from tuning_db.claim import Claim
 from tuning_db.records import Key, Policy, Status, Toolchain, Trial
+from tuning_db.releases import Rules
 from tuning_db.store import Store
 
 CHIP = Target("t", "v", "m", {"kind": "llvm", "mcpu": "znver4"}, 2, 512, l2=1 << 20)
@@ -174,3 +177,63 @@ def test_examples_are_read_from_the_database(tmp_path: Path):
         assert found[0].context.policy == COLD and found[0].context.workload == workload
         assert all_examples(store, "llvm", {workload.id}) == []
         assert all_examples(store, "cuda") == []
+
+
+def test_a_model_learns_nothing_of_a_release_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Trained beside claims of one, it is to the byte what it is without them."""
+    made = []
+    for hidden in (False, True):
+        with Store.open(tmp_path / f"{hidden}.db") as store:
+            key = _kept(store, context_of(), range(40))
+            if hidden:
+                lab, vendor = store.add_account("lab", "publisher", 1.0), store.add_account("acme", "vendor", 1.0)
+                secret = context_of(384)
+                store_workload(store, secret.workload)
+                id = secret.workload.id
+                op = {"name": "q", "operator": "linear", "params": {}, "calls": 1, "workload": id}
+                shared = {**op, "workload": key.workload}
+                launch = time.time() + 1e6
+                store.add_model("open", "lab", {}, [shared])
+                model = {"name": "secret", "source": "lab", "step": {}, "ops": [op, shared]}
+                release = store.add_release("r1", lab, launch, Rules(), [model], 1.0)
+                store.invite(release, vendor, 2.0)
+                for n, workload in ((100, id), (200, key.workload)):
+                    of = dataclasses.replace(key, workload=workload)
+                    _kept(store, secret, range(n, n + 40), of, (release.id, vendor.id))
+            found = all_examples(store, "llvm")
+            trained = CostModel()
+            trained.fit(found)
+            trained.save(store, "llvm")
+            kept = store.load_cost_model("linear_dot", "llvm")
+            assert kept is not None
+            made.append((found, kept["trained_on"], kept["blob"]))
+            if hidden:
+                # After the launch all of it is there to learn from.
+                monkeypatch.setattr("tuning_db.store.time.time", lambda: 1e12)
+                assert len(all_examples(store, "llvm")) > 100
+    assert [(e.schedule, e.seconds) for e in made[0][0]] == [(e.schedule, e.seconds) for e in made[1][0]]
+    assert made[0][1:] == made[1][1:]
+
+
+def _kept(
+    store: Store, context: Context, seeds: range, key: Key | None = None, claimed: tuple[str, str] | None = None
+) -> Key:
+    """Trials of a context in a database, or claims of a release by a vendor; their key."""
+    toolchain = Toolchain({"tvm": "0"})
+    store.add_target(CHIP.fingerprint, CHIP.name, CHIP.vendor, CHIP.spec())
+    store.add_toolchain(toolchain)
+    store.add_policy(COLD)
+    store_workload(store, context.workload)
+    of = key or Key(context.workload.id, CHIP.fingerprint, toolchain.id, COLD.id)
+    space = LinearDot(context.workload, CHIP)
+    for seed in seeds:
+        plan = space.sample(np.random.default_rng(seed))
+        assert plan is not None
+        seconds = seconds_of(plan) * (1 + seed / 1000)
+        store.add_schedule(plan.id, plan.space, plan.version, plan.config)
+        made = Trial(of, plan.id, Status.OK, (seconds,) * 3, seconds, 0.0, id=f"t{seed:028x}")
+        if claimed:
+            store.add_claim(Claim(made, *claimed, "b0", 3.0))
+        else:
+            store.add_trial(made)
+    return of

@@ -126,6 +126,7 @@ class Worlds:
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     asked: int = 0
     claims: int = 0
+    deeds: int = 0
 
     def at(self, now: float) -> None:
         """Set both clocks."""
@@ -145,7 +146,8 @@ class Worlds:
 
     def work(self) -> None:
         """Something happens in the release, by somebody who may."""
-        self.dice.throw(f"work {self.asked} {self.claims}")
+        self.deeds += 1
+        self.dice.throw(f"deed {self.deeds}")
         deed = self.lucky.choice(["submit", "submit", "judge", "read", "invite", "withdraw", "refused"])
         there, path = self.there, f"/v1/releases/{self.release}"
         if deed == "submit" or not self.trials:

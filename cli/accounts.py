@@ -42,7 +42,8 @@ def add(name: str, role: str, db: Path, as_json: bool) -> None:
     if as_json:
         echo_json({"id": account.id, "name": account.name, "role": account.role})
         return
-    click.echo(f"{account.name}: a {account.role}, id {account.id}")
+    article = "an" if account.role.startswith("o") else "a"
+    click.echo(f"{account.name}: {article} {account.role}, id {account.id}")
 
 
 @command.command("list")

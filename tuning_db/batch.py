@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from schedules.essence import essence
 from schedules.schedule import Schedule
 from targets import Target
 from targets.digest import canonical_json, digest
@@ -51,7 +52,7 @@ class ClaimedTrial:
     evidence: Mapping[str, Any]
     created: float
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """What it is a claim about."""
         return Key(self.workload, self.target.fingerprint, self.toolchain.id, self.policy.id)
@@ -60,6 +61,11 @@ class ClaimedTrial:
     def id(self) -> str:
         """Hash of key, schedule and samples: equal where somebody sends the same measurement again."""
         return claim_id(self.key, self.schedule.id, self.samples)
+
+    @cached_property
+    def essence(self) -> str:
+        """Hash of what of its schedule makes a difference; of one that ``check_schedule`` has passed."""
+        return essence(self.schedule)
 
     def trial(self, author: str, job: str = "") -> Trial:
         """The trial as it is stored, with an id of its own."""

@@ -75,14 +75,7 @@ class Claims(Leads):
                     *(claim.received, claim.tier.value, claim.state, claim.reason),
                 ),
             )
-            # It came last, so that those who led are all that it must be compared with.
-            for whose in ("", claim.vendor):
-                led = self._claims(
-                    f"l.release = :release AND l.vendor = :whose AND {SAME_KEY.format('l')}",
-                    {"release": claim.release, "whose": whose, **vars(key)},
-                    "lead l JOIN claim c ON c.trial = l.trial",
-                )
-                self.set_lead(claim.release, key, whose, leader([*led, claim]), claim.received)
+            self.arrives(claim)
 
     def add_verdict(self, verdict: Verdict) -> Claim:
         """Keep a verdict and draw its consequences, in one transaction; its ``created`` is the moment that counts.

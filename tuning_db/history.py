@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import NamedTuple
 
-from tuning_db.claim import Claim, Outcome, Verdict, disputed, judged, leader
+from tuning_db.claim import Claim, Outcome, Tier, Verdict, disputed, judged, leader
 from tuning_db.records import Key, Status, Trial
 
 KEY = ("workload", "target", "toolchain", "policy")
@@ -33,6 +33,13 @@ class Turn(NamedTuple):
     median: float | None = None
     spread: float | None = None
     verdict: str | None = None
+
+    def claim(self, release: str, key: Key) -> Claim | None:
+        """As much of the claim that leads as others are compared with; None where nobody leads."""
+        if self.trial is None or self.holder is None:
+            return None
+        timed = Trial(key, "", Status.OK, (), self.median, self.spread, created=0.0, id=self.trial)
+        return Claim(timed, release, self.holder, "", self.since, Tier(self.tier))
 
 
 class Doubt(NamedTuple):

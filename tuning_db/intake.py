@@ -6,15 +6,12 @@ only then what it says. A release that is not open to a vendor is answered as on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schedules.essence import essence
-from schedules.schedule import Schedule
 from targets.errors import InputError
 from tuning_db.accounts import Account
-from tuning_db.batch import Batch, claim_id
+from tuning_db.batch import Batch
 from tuning_db.claim import Claim
 from tuning_db.keys import PublicKey
 from tuning_db.logs import log_of
@@ -47,7 +44,10 @@ def open_submission(store: Store, data: bytes, account: Account, now: float) -> 
     """
     ids = [row["id"] for row in store.keys(account)]
     keys = [PublicKey.from_line(line) for line in store.good_keys(account, ids, now)]
-    return open_batch(data, dict.fromkeys(keys, account.name))
+    batch, signer = open_batch(data, dict.fromkeys(keys, account.name))
+    # Worked out here, where it holds up nobody who writes; what is asked for again is kept.
+    batch.id, batch.content  # noqa: B018
+    return batch, signer
 
 
 def take(
@@ -116,8 +116,8 @@ def _screened(
         if store.takes(viewer, release, key) and (said := store.said(release, key.workload, now)):
             taken.add(key)
             workloads[key.workload] = Computation.of_row(said)
-    claims, schedules = _earlier(store, release, account.id, taken)
-    findings = screen(batch, Known(workloads, spaces=spaces, claims=claims, schedules=schedules))
+    earlier = store.claimed(release, account.id)
+    findings = screen(batch, Known(workloads, spaces=spaces, claims=earlier, schedules=earlier))
     # A window may be open for one target and not for another; what is said is the same as for an unknown workload.
     findings += [
         Finding(Reason.UNKNOWN_WORKLOAD, at, f"no workload {claim.workload}")
@@ -125,25 +125,6 @@ def _screened(
         if claim.key not in taken and claim.workload in workloads
     ]
     return release, sorted(findings, key=lambda finding: finding.entry)
-
-
-def _earlier(
-    store: Store, release: str, vendor: str, keys: set[Key]
-) -> tuple[frozenset[str], dict[tuple[Key, str], str]]:
-    """What a vendor has claimed for some keys in a release, as ``Known`` has it; never what others have."""
-    claims: set[str] = set()
-    schedules: dict[tuple[Key, str], str] = {}
-    for key in keys:
-        for row in store.rows(
-            "SELECT t.schedule, t.samples, s.space, s.version, s.config FROM claim c JOIN trial t ON t.id = c.trial"
-            " JOIN schedule s ON s.id = t.schedule WHERE c.release = :release AND c.vendor = :vendor"
-            " AND c.workload = :workload AND c.target = :target AND c.toolchain = :toolchain AND c.policy = :policy",
-            {"release": release, "vendor": vendor, **vars(key)},
-        ):
-            claims.add(claim_id(key, row["schedule"], json.loads(row["samples"])))
-            plan = Schedule(row["space"], row["version"], json.loads(row["config"]))
-            schedules[key, essence(plan)] = row["schedule"]
-    return frozenset(claims), schedules
 
 
 def _keep(
@@ -156,20 +137,24 @@ def _keep(
     now: float,
     notes: Sequence[Mapping[str, Any]],
 ) -> None:
-    trials = []
-    for claim in batch.claims:
+    for chip in {claim.target.fingerprint: claim.target for claim in batch.claims}.values():
         # What a vendor declares is not kept for a chip that everybody knows.
-        if target := catalogue_by_fingerprint().get(claim.target.fingerprint):
+        if target := catalogue_by_fingerprint().get(chip.fingerprint):
             store.add_target(target.fingerprint, target.name, target.vendor, target.spec())
         else:
-            store.declare(release, account.id, claim.target)
-        store.add_toolchain(claim.toolchain)
-        store.add_policy(claim.policy)
-        plan = claim.schedule
+            store.declare(release, account.id, chip)
+    for toolchain in {claim.toolchain.id: claim.toolchain for claim in batch.claims}.values():
+        store.add_toolchain(toolchain)
+    for policy in {claim.policy.id: claim.policy for claim in batch.claims}.values():
+        store.add_policy(policy)
+    for plan in {claim.schedule.id: claim.schedule for claim in batch.claims}.values():
         store.add_schedule(plan.id, plan.space, plan.version, plan.config)
+    trials = []
+    for claim in batch.claims:
         trial = claim.trial(account.name)
         store.add_claim(Claim(trial, release, account.id, batch.id, now))
         trials.append(trial.id)
+    store.add_claimed(release, account.id, batch.claims)
     payload = {"batch": batch.id, "claims": trials, "content": batch.content, "key": signer.id, "release": release}
     entry = store.append(log_of(store, release, account.id, now), account.name, "submit", payload, now)
     store.add_submission(batch, account.id, signer.id, size, entry, notes)

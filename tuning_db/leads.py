@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tuning_db.claim import Claim
+from tuning_db.claim import Claim, leader
 from tuning_db.connection import Connection
 from tuning_db.history import KEY, Doubt, Turn, doubt, turn, write
 from tuning_db.records import Key
@@ -51,20 +51,39 @@ COLUMNS = ", ".join(f"l.{name}" for name in Lead._fields[:10])
 class Leads(Connection):
     """The tables ``lead``, ``lead_history`` and ``dispute``."""
 
+    def arrives(self, claim: Claim) -> None:
+        """Say who leads now that a claim has come, of its vendor's and of all.
+
+        It came last, so that those who led are all that it must be compared with.
+        """
+        key = claim.trial.key
+        for whose in ("", claim.vendor):
+            last = self._last(claim.release, key, whose)
+            led = last.claim(claim.release, key) if last else None
+            first = leader([*([led] if led else []), claim])
+            self._turn(claim.release, key, turn(last, whose, first, claim.received, None))
+
     def set_lead(
         self, release: str, key: Key, vendor: str, claim: Claim | None, at: float, verdict: str | None = None
     ) -> None:
         """Say who leads for a key from a moment on: of a vendor's claims, or of all where ``vendor`` is empty."""
-        values = (release, *vars(key).values(), vendor)
+        last = self._last(release, key, vendor)
+        self._turn(release, key, turn(last, vendor, claim, at, verdict))
+
+    def _last(self, release: str, key: Key, vendor: str) -> Turn | None:
+        """Who leads, as the history has it."""
         rows = self.rows(
             f"SELECT {', '.join(Turn._fields)} FROM lead_history WHERE {KEY_OF_LEAD} ORDER BY number DESC LIMIT 1",
-            values,
+            (release, *vars(key).values(), vendor),
         )
-        one = turn(Turn(**rows[0]) if rows else None, vendor, claim, at, verdict)
+        return Turn(**rows[0]) if rows else None
+
+    def _turn(self, release: str, key: Key, one: Turn | None) -> None:
+        """Keep what changes; None where nothing does."""
         if one is None:
             return
         if one.trial is None:
-            self.execute(f"DELETE FROM lead WHERE {KEY_OF_LEAD}", values)
+            self.execute(f"DELETE FROM lead WHERE {KEY_OF_LEAD}", (release, *vars(key).values(), one.vendor))
         write(self.connection, release, key, [one] if one.trial else [], [one])
 
     def set_dispute(self, release: str, trial: str, is_disputed: bool, at: float) -> None:

@@ -7,7 +7,7 @@ import json
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from tuning_db import history_schema
+from tuning_db import claimed_schema, history_schema
 from tuning_db.service_schema import QUOTAS, WORDS
 
 migrations = Migrations("headstart")
@@ -369,6 +369,12 @@ def m006_words(db: sqlite_utils.Database) -> None:
 def m007_history(db: sqlite_utils.Database) -> None:
     """Who led from when to when, also before this step."""
     history_schema.add(db.conn)
+
+
+@migrations()
+def m008_claimed(db: sqlite_utils.Database) -> None:
+    """What claims are known again by, also of those before this step."""
+    claimed_schema.add(db.conn)
 
 
 def unknown_steps(db: sqlite_utils.Database) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from targets.digest import canonical_json, digest
@@ -41,7 +42,7 @@ class Policy:
     threads: int
     clock: str = "wall"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Hash of the fields."""
         return digest("p", canonical_json(self.to_json()))
@@ -57,7 +58,7 @@ class Toolchain:
 
     versions: Mapping[str, str]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Hash of the versions."""
         return digest("x", canonical_json(dict(self.versions)))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
-from schedules.essence import essence
 from schedules.operator import make_operator
 from schedules.schedule import Schedule
 from schedules.trace import check_trace
@@ -76,6 +76,16 @@ def space_versions() -> dict[str, int]:
     return {name: space.version for name, space in spaces().items()}
 
 
+class Schedules(Protocol):
+    """As a mapping has it."""
+
+    def get(self, what: tuple[Key, str], /) -> str | None:
+        """Id of the schedule that was claimed for a key with an ``essence``, None where none was."""
+
+
+NOTHING: Mapping[tuple[Key, str], str] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Known:
     """What the claims of one batch are held against; only what its vendor may know, since findings tell of it.
@@ -92,7 +102,7 @@ class Known:
     targets: Mapping[str, Target] = field(default_factory=catalogue_by_fingerprint)
     spaces: Mapping[str, int] = field(default_factory=space_versions)
     claims: Container[str] = frozenset()
-    schedules: Mapping[tuple[Key, str], str] = field(default_factory=dict)
+    schedules: Schedules = field(default_factory=lambda: NOTHING)
 
 
 def screen(batch: Batch, known: Known) -> list[Finding]:
@@ -224,7 +234,7 @@ def _repetitions(batch: Batch, known: Known, wrong: Container[int]) -> Iterator[
             continue
         ids[claim.id] = at
         if at not in wrong:
-            what = key, essence(schedule)
+            what = key, claim.essence
             other = known.schedules.get(what) or essences.setdefault(what, schedule.id)
             if other != schedule.id:
                 yield Finding(Reason.CLONE, at, f"schedule {schedule.id} does what {other} does")

@@ -12,6 +12,7 @@ from targets.digest import canonical_json
 from targets.errors import InputError
 from tuning_db.accounts import Accounts
 from tuning_db.champions import Champions
+from tuning_db.claimed import Claimed
 from tuning_db.claims import Claims
 from tuning_db.cost_models import CostModels
 from tuning_db.jobs import Jobs
@@ -29,7 +30,9 @@ from tuning_db.words import Words
 PAGE = 1000
 
 
-class Store(Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions, Quotas, Words):
+class Store(
+    Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions, Quotas, Words, Claimed
+):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 
     Every ``add_`` method is idempotent: what is there already stays as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,9 +12,12 @@ from sqlite_utils.migrations import Migrations
 
 import tuning_db.connection
 import tuning_db.migrations
+from schedules.essence import essence
+from schedules.schedule import Schedule
 from targets.errors import InputError
 from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN, add
 from tests.tuning_db.race import LAUNCH
+from tuning_db.batch import claim_id
 from tuning_db.check import check, schema
 from tuning_db.claim import Outcome, Verdict
 from tuning_db.records import Key
@@ -82,6 +86,25 @@ def test_submissions_of_before_know_their_key_and_size(tmp_path: Path) -> None:
         assert (row["batch"], row["vendor"], row["nonce"], row["content"], row["seq"]) == ("b1", vendor, "n", "c", seq)
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             store.execute("UPDATE submission SET claims = 0")
+
+
+def test_claims_of_before_are_known_again(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    shutil.copy(ASSETS / "schema_7.db", path)
+    with Store.open(path) as store:
+        rows = store.rows(
+            "SELECT c.release, c.vendor, t.id, s.space, s.version, s.config FROM claim c JOIN trial t ON t.id = c.trial"
+            " JOIN schedule s ON s.id = t.schedule"
+        )
+        assert len(rows) == 5
+        for row in rows:
+            trial = store.trial(row["id"])
+            earlier = store.claimed(row["release"], row["vendor"])
+            plan = Schedule(row["space"], row["version"], json.loads(row["config"]))
+            assert claim_id(trial.key, trial.schedule, trial.samples) in earlier
+            assert earlier.get((trial.key, essence(plan))) == trial.schedule
+            assert claim_id(trial.key, trial.schedule, trial.samples) not in store.claimed(row["release"], "another")
+            assert claim_id(trial.key, trial.schedule, (1.0,)) not in earlier
 
 
 @pytest.fixture

@@ -60,6 +60,14 @@ CREATE TABLE claim (
         reason TEXT NOT NULL
     ) WITHOUT ROWID
 
+CREATE TABLE claimed (
+        vendor TEXT NOT NULL REFERENCES account (id),
+        release TEXT NOT NULL REFERENCES release (id),
+        what TEXT NOT NULL,            -- hash of key, schedule and samples, or of key and what of the schedule matters
+        schedule TEXT NOT NULL REFERENCES schedule (id),  -- that was first claimed so
+        PRIMARY KEY (vendor, release, what)
+    ) WITHOUT ROWID
+
 CREATE TABLE cost_model (
         id TEXT PRIMARY KEY,
         space TEXT NOT NULL,
@@ -342,6 +350,12 @@ CREATE TRIGGER claim_is_of_its_trial BEFORE INSERT ON claim
             AND target = NEW.target AND toolchain = NEW.toolchain AND policy = NEW.policy
         )
         BEGIN SELECT RAISE(ABORT, 'a claim has the key of its trial'); END
+
+CREATE TRIGGER claimed_is_never_changed BEFORE UPDATE ON claimed
+        BEGIN SELECT RAISE(ABORT, 'what was claimed is append-only'); END
+
+CREATE TRIGGER claimed_is_never_deleted BEFORE DELETE ON claimed
+        BEGIN SELECT RAISE(ABORT, 'what was claimed is append-only'); END
 
 CREATE TRIGGER dispute_is_never_changed BEFORE UPDATE ON dispute
         BEGIN SELECT RAISE(ABORT, 'disputes are append-only'); END

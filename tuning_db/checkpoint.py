@@ -39,6 +39,18 @@ def key_of_log(service: SigningKey, log: str) -> SigningKey:
     return service.named(f"{service.name}/{log_name(log)}")
 
 
+def verifier_of_log(known: VerifierKey, log: str) -> VerifierKey:
+    """The key that a log is verified with, from that of another log of the same service: it is the same key.
+
+    Raises:
+        ValueError: ``known`` is no key of a log, or ``log`` cannot be the name of one.
+    """
+    service, slash, _ = known.name.rpartition("/")
+    if not slash:
+        raise ValueError(f"{known.name} is no key of a log, which is called SERVICE/LOG")
+    return VerifierKey(f"{service}/{log_name(log)}", known.public)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a log was at one time.

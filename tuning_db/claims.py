@@ -133,15 +133,44 @@ class Claims(Leads):
         Of a release, that is who leads of all vendors, where the viewer may see all; else the viewer's own, from which
         nothing can be told of the others. Between releases the same rule decides.
         """
-        whose = f"CASE WHEN {sees_all('r', 'l.target')} THEN '' ELSE :account END"
-        found = self._claims(
-            f"{SAME_KEY.format('l')} AND l.vendor IN ('', :account) AND l.vendor = {whose}"
-            f" AND {open_target('r', 'l.target')}"
-            f" AND {visible_claim('c', 'r')} ORDER BY t.seq",
-            {**viewer.values, **vars(key)},
-            "lead l JOIN claim c ON c.trial = l.trial",
+        return leader(self._leading(viewer, SAME_KEY.format("l"), vars(key)))
+
+    def bests(self, viewer: Viewer, workload: str, target: str) -> list[Claim]:
+        """``best`` for a workload on a chip, for each toolchain and policy that the viewer may see a claim of."""
+        values = {"workload": workload, "target": target}
+        claims: dict[Key, list[Claim]] = {}
+        for claim in self._leading(viewer, "l.workload = :workload AND l.target = :target", values):
+            claims.setdefault(claim.trial.key, []).append(claim)
+        found = (leader(claims[key]) for key in sorted(claims, key=lambda key: (key.toolchain, key.policy)))
+        return [claim for claim in found if claim]
+
+    def visible(
+        self,
+        viewer: Viewer,
+        release: str | None = None,
+        vendor: str | None = None,
+        after: str | None = None,
+        most: int = 100,
+    ) -> list[Claim]:
+        """Claims that the viewer may see, the latest first.
+
+        Args:
+            viewer: who looks.
+            release: only of this one, by its id.
+            vendor: only of this one, by name; of nobody where there is none.
+            after: those that come after this claim, by its trial, in this order; the viewer may see it.
+            most: how many.
+        """
+        where = [visible_claim("c", "r")]
+        where += ["c.release = :release"] if release is not None else []
+        where += ["c.vendor = (SELECT id FROM account WHERE name = :name)"] if vendor is not None else []
+        where += ["t.seq < (SELECT seq FROM trial WHERE id = :after)"] if after is not None else []
+        # Ids first, so that what is left out is not read.
+        return self._claims(
+            "c.trial IN (SELECT c.trial FROM claim c JOIN release r ON r.id = c.release JOIN trial t ON t.id = c.trial"
+            f" WHERE {' AND '.join(where)} ORDER BY t.seq DESC LIMIT :most) ORDER BY t.seq DESC",
+            {**viewer.values, "release": release, "name": vendor, "after": after, "most": most},
         )
-        return leader(found)
 
     def standings(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
         """Ranks and times in a release, by its id: each vendor's leading claim for each key, best first.
@@ -266,6 +295,17 @@ class Claims(Leads):
             if verdict.created > max(rules["launch"], claim.received) + _seconds(rules["object_s"]):
                 raise InputError(f"the time to object to claim {verdict.trial} is over")
         return claim
+
+    def _leading(self, viewer: Viewer, where: str, values: Mapping[str, Any]) -> list[Claim]:
+        """Those who lead in the releases that are open to the viewer, as far as they may see who does."""
+        whose = f"CASE WHEN {sees_all('r', 'l.target')} THEN '' ELSE :account END"
+        return self._claims(
+            f"{where} AND l.vendor IN ('', :account) AND l.vendor = {whose}"
+            f" AND {open_target('r', 'l.target')}"
+            f" AND {visible_claim('c', 'r')} ORDER BY t.seq",
+            {**viewer.values, **values},
+            "lead l JOIN claim c ON c.trial = l.trial",
+        )
 
     def _claims(self, where: str, values: Mapping[str, Any], source: str = "claim c") -> list[Claim]:
         rows = self.rows(

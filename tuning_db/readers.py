@@ -167,6 +167,25 @@ def record(fields: Mapping[str, Reader], may_have: Mapping[str, Reader] | None =
     return read
 
 
+def having(fields: Mapping[str, Reader]) -> Reader:
+    """A JSON object of at least these fields; others stay as they are, for whoever knows what they mean."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError("must be an object")
+        found = dict(value)
+        for field, reader in fields.items():
+            if field not in value:
+                raise ValueError(f"has no {field}")
+            try:
+                found[field] = reader(value[field])
+            except ValueError as error:
+                raise ValueError(f"{field}: {error}") from None
+        return found
+
+    return read
+
+
 def table(keys: Reader, values: Reader, most: int) -> Reader:
     """A JSON object of at most so many entries, each with a name and a value that these readers take."""
 

@@ -14,7 +14,7 @@ from targets.errors import InputError
 from tuning_db.accounts import Account, check_name
 from tuning_db.models import Models
 from tuning_db.rules import listed_ops, model_id
-from tuning_db.windows import PUBLIC, Viewer, open_release, open_releases, public_model
+from tuning_db.windows import PUBLIC, Viewer, open_release, open_releases, public_model, public_workload
 from tuning_db.words import Words
 
 DAY = 86400.0
@@ -226,6 +226,25 @@ class Releases(Models, Words):
             f" WHERE r.id = :release AND {open_release('r')}) ORDER BY w.id",
             {**viewer.values, "release": release},
         )
+
+    def workload_for(self, viewer: Viewer, id: str) -> tuple[dict[str, Any], list[str]] | None:
+        """A workload that the viewer may know of, by its id.
+
+        Returns:
+            ``id`` and ``canonical``, as of ``workloads_of``, and the releases through which alone the viewer knows it,
+            none where everybody does; None where there is no such workload, or none that they could know of.
+        """
+        values = {**viewer.values, "workload": id}
+        public = self.value(f"SELECT {public_workload('w.id')} FROM workload w WHERE w.id = :workload", values)
+        releases = self.rows(
+            "SELECT DISTINCT r.id FROM release r JOIN release_model rm ON rm.release = r.id JOIN model_op p"
+            f" ON p.model = rm.model WHERE p.workload = :workload AND {open_release('r')} ORDER BY r.id",
+            values,
+        )
+        if not public and not releases:
+            return None
+        row = self.rows("SELECT id, canonical FROM workload WHERE id = ?", (id,))[0]
+        return row, [] if public else [release["id"] for release in releases]
 
     def openings(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
         """Who is invited when to a release, by its id; nothing for viewers who are not its publisher."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from tuning_db.claim import Claim, Outcome, Verdict, disputed
 from tuning_db.logs import log_of
@@ -12,16 +13,46 @@ from tuning_db.readers import mapping, matching, plain, record
 from tuning_db.records import Key
 from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, read_json
 from tuning_db.service.errors import not_found
+from tuning_db.service.releases import found
 from tuning_db.store import Store
+from tuning_db.windows import PUBLIC
 
 router = APIRouter(prefix="/v1", tags=["claims"])
 
+MOST = 500
 MAX_VERDICT = 64 << 10
 OUTCOMES = [outcome.value for outcome in Outcome]
 VERDICT = record(
     {"outcome": matching("|".join(OUTCOMES), f"one of {', '.join(OUTCOMES)}")},
     {"reason": plain(1000), "evidence": mapping},
 )
+
+
+@router.get("/claims")
+async def listed(
+    request: Request,
+    release: str | None = None,
+    vendor: str | None = None,
+    after: str | None = None,
+    count: Annotated[int, Query(ge=1, le=MOST)] = 100,
+) -> dict[str, Any]:
+    """Claims that whoever asks may see, the latest first: of a release by id or name, of a vendor by name, or all.
+
+    ``next`` is what to give as ``after`` for those that follow, null where there are none. It is the id of the last
+    claim that is here, so that it says nothing that the answer does not.
+    """
+
+    def question(store: Store, caller: Caller) -> dict[str, Any]:
+        of = None if release is None else PUBLIC if release == PUBLIC else found(store, caller.viewer, release).id
+        if after is not None and store.claim(caller.viewer, after) is None:
+            raise not_found()
+        claims = store.visible(caller.viewer, of, vendor, after, count + 1)
+        for shown_of in sorted({claim.release for claim in claims} | ({of} if of else set())):
+            caller.is_shown(store, shown_of, "claims")
+        more, claims = len(claims) > count, claims[:count]
+        return {"claims": [brief(store, claim) for claim in claims], "next": claims[-1].trial.id if more else None}
+
+    return await ask(request, question)
 
 
 @router.get("/claims/{id}")
@@ -86,10 +117,54 @@ async def champion(request: Request, workload: str, target: str, toolchain: str,
     return await ask(request, question)
 
 
+@router.get("/champions")
+async def champions(request: Request, workload: str, target: str) -> dict[str, Any]:
+    """The claims to use for a workload on a chip: one for each toolchain and policy that there is one for."""
+
+    def question(store: Store, caller: Caller) -> dict[str, Any]:
+        claims = store.bests(caller.viewer, workload, target)
+        if not claims:
+            raise not_found()
+        for claim in claims:
+            caller.is_shown(store, claim.release, f"champion {claim.trial.id}")
+        return {"champions": [shown(store, claim) for claim in claims]}
+
+    return await ask(request, question)
+
+
+@router.get("/workloads/{id}")
+async def workload(request: Request, id: str) -> dict[str, Any]:
+    """A workload by its id, with the text that its id is the hash of."""
+
+    def question(store: Store, caller: Caller) -> dict[str, Any]:
+        there = store.workload_for(caller.viewer, id)
+        if there is None:
+            raise not_found()
+        for release in there[1]:
+            caller.is_shown(store, release, f"workload {id}")
+        return there[0]
+
+    return await ask(request, question)
+
+
 def shown(store: Store, claim: Claim) -> dict[str, Any]:
-    """A claim as JSON."""
+    """A claim as JSON, with all that is in it."""
     trial = claim.trial
     space, version, config = store.schedule(trial.schedule)
+    (policy,) = store.rows("SELECT cache, threads, clock FROM policy WHERE id = ?", (trial.key.policy,))
+    return {
+        **brief(store, claim),
+        "schedule": {"id": trial.schedule, "space": space, "version": version, "config": config},
+        "versions": json.loads(store.value("SELECT versions FROM toolchain WHERE id = ?", (trial.key.toolchain,))),
+        "timing": policy,
+        "samples": list(trial.samples),
+        "machine": trial.machine,
+    }
+
+
+def brief(store: Store, claim: Claim) -> dict[str, Any]:
+    """A claim as a list has it."""
+    trial = claim.trial
     return {
         "id": trial.id,
         **vars(trial.key),
@@ -101,9 +176,7 @@ def shown(store: Store, claim: Claim) -> dict[str, Any]:
         "state": claim.state,
         "reason": claim.reason,
         "disputed": disputed(store.all_verdicts(trial.id)),
-        "schedule": {"id": trial.schedule, "space": space, "version": version, "config": config},
-        "samples": list(trial.samples),
+        "schedule": trial.schedule,
         "median": trial.median,
         "spread": trial.spread,
-        "machine": trial.machine,
     }

@@ -129,6 +129,20 @@ async def invite(request: Request, id: str) -> dict[str, Any]:
     return await act(request, deed, "publish")
 
 
+@router.get("/{id}/openings")
+async def openings(request: Request, id: str) -> dict[str, Any]:
+    """Who is invited from when on: ``name``, ``role``, ``target`` (empty for all) and ``opens``; its publisher asks."""
+
+    def question(store: Store, caller: Caller) -> dict[str, Any]:
+        release = found(store, caller.viewer, id)
+        if release.publisher != caller.known.id:
+            raise not_found()
+        caller.is_shown(store, release.id, "openings")
+        return {"openings": store.openings(caller.viewer, release.id)}
+
+    return await ask(request, question, "publish")
+
+
 def found(store: Store, viewer: Viewer, id: str) -> Release:
     """A release that is open to the viewer, by id or name.
 

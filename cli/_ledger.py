@@ -12,11 +12,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from cli._output import echo_json
+from cli._output import echo_json, say
 from targets.errors import HeadstartError, InputError
+from tuning_db.reasons import printable
 
 if TYPE_CHECKING:
+    from cli._service import Connection
     from tuning_db.checkpoint import Checkpoint
+    from tuning_db.entry import Entry
     from tuning_db.note import VerifierKey
     from tuning_db.store import Store
 
@@ -78,6 +81,85 @@ def verify_logs_of(db: Path, log: str | None, verifier: VerifierKey | None, kept
         if not found:
             click.echo(f"{db} has no log")
     sys.exit(1 if any(one.problems for one in found) else 0)
+
+
+def verify_service(
+    connection: Connection, log: str, known: VerifierKey, kept: bytes | None, keep: Path | None, as_json: bool
+) -> None:
+    """Fetch a log of a service and verify it here, against a kept checkpoint where there is one, and say so.
+
+    Args:
+        known: key of any log of the service.
+        keep: where to write the checkpoint of what was verified, so that the next time it is the kept one.
+
+    Raises:
+        HeadstartError: it does not verify.
+    """
+    from tuning_db.checkpoint import verifier_of_log
+    from tuning_db.fetching import fetch_log
+    from tuning_db.files import whole_file
+
+    with wrong_input():
+        verifier = verifier_of_log(known, log)
+    with connection.open() as client, _verdict(f"{log} of {connection.where}"):
+        signed, said = fetch_log(client, log, verifier, kept)
+    if keep:
+        with whole_file(keep) as part:
+            part.write_text(signed)
+    since = ", continues the older checkpoint" if kept else ""
+    if as_json:
+        echo_json({"url": connection.where, "log": log, **_facts(said)})
+    else:
+        say(f"{log}: whole, size {said.size:,}, root {base64_of(said.root)}{since}")
+
+
+def shown_by_service(connection: Connection, log: str, start: int | None, count: int) -> tuple[int, list[Entry]]:
+    """Size of a log of a service, and ``count`` entries of it, the last ones where no ``start`` is given."""
+    from tuning_db.answers import ENTRIES
+    from tuning_db.checkpoint import Checkpoint
+    from tuning_db.client import at
+    from tuning_db.entry import Entry
+    from tuning_db.fetching import fetch_checkpoint
+    from tuning_db.note import split_note
+
+    with connection.open() as client, unverified(connection.where):
+        size = Checkpoint.loads(split_note(fetch_checkpoint(client, log))[0]).size
+        first = max(0, size - count) if start is None else start
+        page = client.get(at("ledgers", log, "entries"), ENTRIES, start=first, count=min(count, 1000))
+        return size, [Entry.loads(text.encode()) for text in page["entries"]]
+
+
+def print_checkpoint(log: str, signed: str, as_json: bool) -> None:
+    """Print what a service signed, as it came: nothing of it is verified."""
+    from tuning_db.checkpoint import Checkpoint
+    from tuning_db.note import split_note
+
+    with unverified("the service"):
+        said = Checkpoint.loads(split_note(signed)[0])
+    if as_json:
+        echo_json({"log": log, "size": said.size, "root": base64_of(said.root), "checkpoint": signed})
+    else:
+        click.echo(signed, nl=False)
+
+
+@contextmanager
+def unverified(where: str) -> Iterator[None]:
+    """What is wrong in the block is what a service says, which was to be taken as it is."""
+    try:
+        yield
+    except ValueError as error:
+        raise HeadstartError(printable(f"{where} answers as no Headstart does: {error}")) from None
+
+
+def needed_key(path: Path | None) -> Path:
+    """The file of a key that an option gives.
+
+    Raises:
+        InputError: it is left out.
+    """
+    if path is None:
+        raise InputError("what is printed of a file is signed: give the signing key with --key-file")
+    return path
 
 
 def require(store: Store, log: str) -> None:

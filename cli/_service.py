@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from targets.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     from tuning_db.client import Client
+    from tuning_db.note import VerifierKey
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 TOKEN = "HEADSTART_TOKEN"
 MAX_TOKEN = 1000
-FIELDS = ("where", "token_file", "account", "ledger_key", "ca", "plain_http")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class Connection:
             raise InputError(f"{self.where} is a service, and this takes a file")
         return Path(self.where)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether what was claimed is meant: a service, or a file that is used as an account there."""
+        return self.is_url or bool(self.account)
+
+    @property
+    def somebody(self) -> bool:
+        """Whether it is used as an account, and not as anybody."""
+        return bool(self.token_file or self.token) if self.is_url else bool(self.account)
+
     @contextmanager
     def open(self) -> Iterator[Client]:
         """A client, for as long as the block lasts.
@@ -87,43 +98,77 @@ class Connection:
 
 def service_options(function: F) -> F:
     """``--db FILE|URL`` and who one is there, as one argument ``connection``."""
+    return _connected(function, OPTIONS)
+
+
+def url_options(function: F) -> F:
+    """The same for a command that does something of its own with a file, whoever uses it."""
+    return _connected(function, {name: OPTIONS[name] for name in ("where", "token_file", "ca", "plain_http")})
+
+
+OPTIONS = {
+    "where": click.option(
+        "--db",
+        "where",
+        metavar="FILE|URL",
+        default="headstart.db",
+        envvar="HEADSTART_DB",
+        show_default=True,
+        show_envvar=True,
+        help="Database: a file, or the URL of a service.",
+    ),
+    "token_file": click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        help=f"File with your token for the service; or {TOKEN} holds it. Without one you are anybody.",
+    ),
+    "account": click.option(
+        "--as", "account", metavar="NAME", default="", help="Account to act as, where it is a file."
+    ),
+    "ledger_key": click.option(
+        "--ledger-key",
+        type=click.Path(path_type=Path),
+        help="Signing key of the service, where it is a file and something is to be signed.",
+    ),
+    "ca": click.option(
+        "--ca", type=click.Path(path_type=Path), help="Certificates in PEM of who issued that of the service."
+    ),
+    "plain_http": click.option("--plain-http", is_flag=True, help="Send the token to another machine without TLS."),
+}
+
+
+def _connected(function: F, options: Mapping[str, Callable[[Any], Any]]) -> F:
+    """A command with some of these options."""
 
     @functools.wraps(function)
     def connected(**arguments: Any) -> Any:
-        import os
+        given = {name: arguments.pop(name) for name in options}
+        return function(connection=Connection(**given, token=os.environ.get(TOKEN) or None), **arguments)
 
-        given = {field: arguments.pop(field) for field in FIELDS}
-        connection = Connection(**given, token=os.environ.get(TOKEN) or None)
-        return function(connection=connection, **arguments)
-
-    options = [
-        click.option(
-            "--db",
-            "where",
-            metavar="FILE|URL",
-            default="headstart.db",
-            envvar="HEADSTART_DB",
-            show_default=True,
-            show_envvar=True,
-            help="Shared database: a file, or the URL of a service.",
-        ),
-        click.option(
-            "--token-file",
-            type=click.Path(path_type=Path),
-            help=f"File with your token for the service; or {TOKEN} holds it. Without one you are anybody.",
-        ),
-        click.option("--as", "account", metavar="NAME", default="", help="Account to act as, where it is a file."),
-        click.option(
-            "--ledger-key",
-            type=click.Path(path_type=Path),
-            help="Signing key, where it is a file and something is to be signed.",
-        ),
-        click.option("--ca", type=click.Path(path_type=Path), help="Certificates of who issued that of the service."),
-        click.option("--plain-http", is_flag=True, help="Send the token to another machine without TLS."),
-    ]
-    for option in reversed(options):
+    for option in reversed([*options.values()]):
         connected = option(connected)
     return connected  # type: ignore[return-value]
+
+
+def verifier_option(function: F) -> F:
+    """``--verifier KEY``: the verifier key of the service, as ``verifier``; None where it is not given."""
+    return click.option(
+        "--verifier",
+        metavar="KEY",
+        envvar="HEADSTART_VERIFIER",
+        show_envvar=True,
+        callback=_verifier,
+        help="Verifier key of the service, NAME+ID+KEY, from somebody you trust: what it signs is then verified.",
+    )(function)
+
+
+def _verifier(ctx: click.Context, param: click.Parameter, value: str | None) -> VerifierKey | None:
+    from tuning_db.note import VerifierKey
+
+    try:
+        return None if value is None else VerifierKey.loads(value.strip())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _read_token(path: Path) -> str:

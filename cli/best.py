@@ -1,17 +1,17 @@
-"""``headstart best``: the champion of a workload on a chip."""
+"""``headstart best``: the champion of a workload on a chip, of a local database or of a service."""
 
 from __future__ import annotations
 
 import statistics
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cli._options import db_option
 from cli._output import echo_json, json_option, seconds
+from cli._service import Connection, service_options
 from targets.digest import canonical_json
+from targets.errors import HeadstartError
 from targets.units import times
 
 if TYPE_CHECKING:
@@ -21,21 +21,26 @@ if TYPE_CHECKING:
 @click.command("best")
 @click.argument("workload")
 @click.option("--target", default="host", show_default=True, help="Chip: a name or a fingerprint.")
-@db_option
+@service_options
 @json_option
-def command(workload: str, target: str, db: Path, as_json: bool) -> None:
+def command(workload: str, target: str, connection: Connection, as_json: bool) -> None:
     """Show the fastest right schedule known for WORKLOAD on exactly this chip; exit with 1 where there is none.
 
-    WORKLOAD is an id, its first characters, or an operator with its parameters.
+    WORKLOAD is an id, its first characters, or an operator with its parameters. In a file that is what was tuned here.
+    A service, or a file with --as NAME, has what was claimed, as far as it is open to you; ids are whole there.
 
     \b
     Example:
         headstart best linear:m=16,n=4096,k=4096,dtype=bfloat16,out=bfloat16 --target host
+        headstart best linear:m=16,n=4096,k=4096 --target epyc-9654 --db https://race.example
     """
+    if connection.is_shared:
+        _claimed(workload, target, connection, as_json)
+        return
     from tuner.best import best
     from tuning_db.store import Store
 
-    with Store.open(db, create=False) as store:
+    with Store.open(connection.path, create=False) as store:
         found = best(store, workload, target)
     if as_json:
         echo_json({"champions": [each.to_json() for each in found]})
@@ -44,6 +49,30 @@ def command(workload: str, target: str, db: Path, as_json: bool) -> None:
         if at:
             click.echo()
         _print(each)
+
+
+def _claimed(workload: str, target: str, connection: Connection, as_json: bool) -> None:
+    """Show what a shared database has for them."""
+    from cli.claims import print_claim
+    from tuner.best import named
+    from tuning_db.answers import CHAMPIONS
+    from tuning_db.client import ServiceError, at
+
+    id, chip = named(workload, target)
+    with connection.open() as client:
+        try:
+            answer = client.get(at("champions"), CHAMPIONS, workload=id, target=chip)
+        except ServiceError as error:
+            if error.status != 404:
+                raise
+            raise HeadstartError(f"no claim on {id} for {target} ({chip}) that is open to you") from None
+    if as_json:
+        echo_json(answer)
+        return
+    for at_, claim in enumerate(answer["champions"]):
+        if at_:
+            click.echo()
+        print_claim(claim)
 
 
 def _print(best: Best) -> None:

@@ -10,7 +10,7 @@ import click
 
 from cli._options import db_option
 from cli._output import echo_json, json_option, size, table
-from cli._service import Connection, service_options
+from cli._service import Connection, url_options
 
 
 @click.group()
@@ -77,7 +77,7 @@ def check(db: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("copy", type=click.Path(path_type=Path))
-@service_options
+@url_options
 @json_option
 def backup(copy: Path, connection: Connection, as_json: bool) -> None:
     """Copy the database to COPY, also while it is in use; that of a service takes a token with the scope admin.

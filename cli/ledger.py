@@ -10,17 +10,24 @@ import click
 from cli._ledger import (
     base64_of,
     moment,
+    needed_key,
+    print_checkpoint,
     read_note_file,
     require,
+    shown_by_service,
+    unverified,
     verifier_key,
     verify_logs_of,
     verify_one_file,
+    verify_service,
     wrong_input,
 )
-from cli._options import db_option
 from cli._output import echo_json, json_option, table
+from cli._service import Connection, url_options
 from targets.digest import canonical_json
 from targets.errors import InputError
+
+PUBLIC = "public"
 
 
 def _log_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -36,8 +43,7 @@ log_option = click.option("--log", default="public", show_default=True, callback
 key_file_option = click.option(
     "--key-file",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Signing key, as `headstart ledger key` makes it.",
+    help="Signing key, as `headstart ledger key` makes it; for a file. A service has its own.",
 )
 
 
@@ -54,23 +60,43 @@ def command() -> None:
 
 @command.command()
 @click.argument("file", type=click.File("rb"), required=False)
-@db_option
+@url_options
 @click.option("--log", callback=_log_name, help="Which log of the database; all of them where it is left out.")
 @click.option("--key", help="Verifier key of the log, NAME+ID+KEY: whose signature is believed.")
 @click.option("--since", type=click.File("rb"), help="Checkpoint that was kept: the log must continue it.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path), help="Of a service: keep the checkpoint here, for the next --since."
+)
 @json_option
 def verify(
-    file: IO[bytes] | None, db: Path, log: str | None, key: str | None, since: IO[bytes] | None, as_json: bool
+    file: IO[bytes] | None,
+    connection: Connection,
+    log: str | None,
+    key: str | None,
+    since: IO[bytes] | None,
+    keep: Path | None,
+    as_json: bool,
 ) -> None:
     """Verify FILE, a receipt or a whole log, without the database; or, without FILE, the logs of a database.
 
-    Exits with 1 where it does not verify.
+    Of a service, one log is fetched, `public` unless said, and verified here, with the key of any of its logs. Exits
+    with 1 where it does not verify.
 
     \b
     Example:
       headstart ledger verify receipt.json --key "$(cat public.vkey)"
       headstart ledger verify --db headstart.db --key "$(cat public.vkey)" --since last-week.txt
+      headstart ledger verify --db https://race.example --key "$(cat public.vkey)" --since kept.txt --keep kept.txt
     """
+    if connection.is_url and not file:
+        if key is None:
+            raise InputError("what a service says is verified with its verifier key: give it with --key")
+        verify_service(
+            connection, log or PUBLIC, verifier_key(key), read_note_file(since) if since else None, keep, as_json
+        )
+        return
+    if keep:
+        raise InputError("--keep is for the log of a service; `headstart ledger checkpoint` prints one of a file")
     if (file or since) and key is None:
         raise InputError("a signature is verified with the verifier key of the log: give it with --key")
     if file and log:
@@ -82,16 +108,16 @@ def verify(
     if file and verifier:
         verify_one_file(file, verifier, kept, as_json)
     else:
-        verify_logs_of(db, log, verifier, kept, as_json)
+        verify_logs_of(connection.path, log, verifier, kept, as_json)
 
 
 @command.command()
 @log_option
 @click.option("--start", type=click.IntRange(0), help="First entry to show; without it, the last ones are shown.")
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Entries to show.")
-@db_option
+@url_options
 @json_option
-def show(log: str, start: int | None, count: int, db: Path, as_json: bool) -> None:
+def show(log: str, start: int | None, count: int, connection: Connection, as_json: bool) -> None:
     """Show entries of a log.
 
     \b
@@ -100,10 +126,13 @@ def show(log: str, start: int | None, count: int, db: Path, as_json: bool) -> No
     """
     from tuning_db.store import Store
 
-    with Store.open(db, create=False) as store:
-        require(store, log)
-        size = store.size(log)
-        entries = list(store.entries(log, max(0, size - count) if start is None else start, count))
+    if connection.is_url:
+        size, entries = shown_by_service(connection, log, start, count)
+    else:
+        with Store.open(connection.path, create=False) as store:
+            require(store, log)
+            size = store.size(log)
+            entries = list(store.entries(log, max(0, size - count) if start is None else start, count))
     if as_json:
         echo_json({"log": log, "size": size, "entries": [vars(entry) for entry in entries]})
         return
@@ -117,9 +146,9 @@ def show(log: str, start: int | None, count: int, db: Path, as_json: bool) -> No
 @command.command()
 @log_option
 @click.option("--key-file", type=click.Path(path_type=Path), help="Sign with this key, of `headstart ledger key`.")
-@db_option
+@url_options
 @json_option
-def checkpoint(log: str, key_file: Path | None, db: Path, as_json: bool) -> None:
+def checkpoint(log: str, key_file: Path | None, connection: Connection, as_json: bool) -> None:
     """Print a checkpoint of a log: its size and root hash, signed where a key is given.
 
     Without a key, the first line is the log's name alone.
@@ -127,13 +156,21 @@ def checkpoint(log: str, key_file: Path | None, db: Path, as_json: bool) -> None
     \b
     Example:
       headstart ledger checkpoint --key-file service.key > today.txt
+      headstart ledger checkpoint --db https://race.example > today.txt
     """
+    if connection.is_url:
+        from tuning_db.fetching import fetch_checkpoint
+
+        with connection.open() as client:
+            signed = fetch_checkpoint(client, log)
+        print_checkpoint(log, signed, as_json)
+        return
     from tuning_db.checkpoint import Checkpoint
     from tuning_db.keyfile import read_key
     from tuning_db.receipt import checkpoint_of
     from tuning_db.store import Store
 
-    with Store.open(db, create=False) as store, store.snapshot():
+    with Store.open(connection.path, create=False) as store, store.snapshot():
         require(store, log)
         made = Checkpoint(log, store.size(log), store.root(log))
         text = checkpoint_of(store, log, read_key(key_file)) if key_file else str(made)
@@ -148,22 +185,30 @@ def checkpoint(log: str, key_file: Path | None, db: Path, as_json: bool) -> None
 @log_option
 @key_file_option
 @click.option("--since", type=click.IntRange(0), metavar="SIZE", help="Prove that the log continues what it was then.")
-@db_option
+@url_options
 @json_option
-def receipt(seq: int, log: str, key_file: Path, since: int | None, db: Path, as_json: bool) -> None:
+def receipt(
+    seq: int, log: str, key_file: Path | None, since: int | None, connection: Connection, as_json: bool
+) -> None:
     """Print a receipt for entry SEQ, a JSON document: anyone with the log's verifier key can verify it.
 
     \b
     Example:
       headstart ledger receipt 17 --key-file service.key > receipt.json
     """
+    if connection.is_url:
+        from tuning_db.client import at
+
+        with connection.open() as client:
+            echo_json(client.get(at("ledgers", log, "receipts", str(seq)), old=since))
+        return
     from tuning_db.keyfile import read_key
     from tuning_db.receipt import receipt as receipt_of
     from tuning_db.store import Store
 
-    with Store.open(db, create=False) as store, store.snapshot():
+    with Store.open(connection.path, create=False) as store, store.snapshot():
         require(store, log)
-        document = receipt_of(store, log, seq, read_key(key_file), since)
+        document = receipt_of(store, log, seq, read_key(needed_key(key_file)), since)
     echo_json(document)
 
 
@@ -171,25 +216,37 @@ def receipt(seq: int, log: str, key_file: Path, since: int | None, db: Path, as_
 @click.argument("file", type=click.Path(path_type=Path))
 @log_option
 @key_file_option
-@db_option
+@url_options
 @json_option
-def export(file: Path, log: str, key_file: Path, db: Path, as_json: bool) -> None:
+def export(file: Path, log: str, key_file: Path | None, connection: Connection, as_json: bool) -> None:
     """Write a whole log to FILE with a signed checkpoint: anyone with the log's verifier key can verify it.
 
     \b
     Example:
       headstart ledger export public.log --key-file service.key
+      headstart ledger export public.log --db https://race.example
     """
     from tuning_db.files import whole_file
     from tuning_db.keyfile import read_key
     from tuning_db.receipt import write_log
     from tuning_db.store import Store
 
-    key = read_key(key_file)
-    with Store.open(db, create=False) as store:
-        require(store, log)
-        with whole_file(file) as part, part.open("wb") as opened:
-            written = write_log(store, log, key, opened)
+    if connection.is_url:
+        from tuning_db.fetching import fetch_log
+
+        with (
+            connection.open() as client,
+            whole_file(file) as part,
+            part.open("wb") as opened,
+            unverified(connection.where),
+        ):
+            written = fetch_log(client, log, None, file=opened)[1].size
+    else:
+        key = read_key(needed_key(key_file))
+        with Store.open(connection.path, create=False) as store:
+            require(store, log)
+            with whole_file(file) as part, part.open("wb") as opened:
+                written = write_log(store, log, key, opened)
     if as_json:
         echo_json({"path": str(file), "log": log, "entries": written})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -82,6 +83,21 @@ def best(store: Store, workload: str, target: str) -> list[Best]:
         there = f"it has one for {', '.join(others)}" if others else "it has none for any other chip either"
         raise HeadstartError(f"no champion of {label} ({id}) for {name} ({fingerprint}) in {store.path}; {there}")
     return [_best(store, row) for row in rows]
+
+
+def named(workload: str, target: str) -> tuple[str, str]:
+    """Ids of a workload and a chip by what a person types, where no database is at hand to look in.
+
+    Args:
+        workload: an id, or ``operator:param=value,...``.
+        target: ``host``, a name of the catalogue, or a fingerprint.
+
+    Raises:
+        InputError: no such operator or target, or no whole id.
+    """
+    if not re.fullmatch("w[0-9a-f]{24}", workload):
+        workload = parse_operator(workload).id
+    return workload, target if re.fullmatch("c[0-9a-f]{24}", target) else resolve(target).fingerprint
 
 
 def parse_operator(text: str) -> Workload:

@@ -29,7 +29,7 @@ RELEASE = having(
     {
         **_RELEASE,
         "models": _list(name=text, step=mapping, ops=_list(name=text, operator=text, calls=count)),
-        "workloads": _list(id=text),
+        "workloads": _list(id=text, canonical=text),
     }
 )
 STANDINGS = having(

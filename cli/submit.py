@@ -1,0 +1,177 @@
+"""``headstart submit``: sign what was tuned here, send it, and keep the receipts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli._output import echo_json, json_option, say, table
+from cli._passphrase import passphrase
+from cli._service import Connection, service_options, verifier_option
+from targets.errors import InputError
+
+if TYPE_CHECKING:
+    from tuning_db.note import VerifierKey
+    from tuning_db.sending import Parcel, Sent
+
+
+@click.command()
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    default="headstart.db",
+    show_default=True,
+    help="Local database with the trials.",
+)
+@click.option("--key", type=click.Path(path_type=Path), help="Your private key, as `headstart keys new` makes it.")
+@click.option("--release", help="Release that it is for; the public where it is left out.")
+@click.option("--model", help="Only workloads of this model of the local database.")
+@click.option("--workload", "workloads", multiple=True, help="Only this workload: an id or its first characters.")
+@click.option("--target", help="Only trials on this chip, by name or fingerprint.")
+@click.option("--every", is_flag=True, help="The fastest schedules of each workload, not only the champion.")
+@click.option(
+    "--file",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Send this envelope instead, one that --out or an attempt wrote.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Send nothing: write the envelopes into this folder.",
+)
+@click.option("--vendor", help="With --out: who you are at the service, so that it need not be asked.")
+@click.option(
+    "--receipts",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="receipts",
+    show_default=True,
+    help="Folder for receipts.",
+)
+@verifier_option
+@service_options
+@json_option
+def command(
+    source: Path,
+    key: Path | None,
+    files: tuple[Path, ...],
+    out: Path | None,
+    vendor: str | None,
+    receipts: Path,
+    verifier: VerifierKey | None,
+    connection: Connection,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Sign the champions of a local database and send them to a shared one, as claims for a release.
+
+    A batch is taken whole or not at all; where one is refused, the exit code is 1 and the reasons are listed. Receipts
+    are kept in a folder, and verified where the key of the service is given. Sending an envelope again is harmless.
+
+    \b
+    Example:
+      headstart submit --release v5-preview --key acme-2026.key --db https://race.example --token-file acme.token
+      headstart submit --key acme-2026.key --vendor acme --release v5-preview --out outbox
+      headstart submit --file outbox/b0123.envelope.json --db https://race.example --token-file acme.token
+    """
+    from tuning_db.answers import ACCOUNT
+    from tuning_db.client import at
+    from tuning_db.sending import Parcel, send
+
+    if out is not None and vendor is not None:
+        _kept(_parcels(source, key, vendor, **chosen), out, as_json)
+        return
+    if vendor is not None:
+        raise InputError("--vendor goes with --out; who sends something is known by token or --as")
+    with connection.open() as client:
+        account = client.get(at("account"), ACCOUNT)
+        parcels = [Parcel.read(file) for file in files] or _parcels(source, key, account["name"], **chosen)
+        if out is not None:
+            _kept(parcels, out, as_json)
+            return
+        sent: list[Sent] = []
+        for number, parcel in enumerate(parcels, 1):
+            if len(parcels) > 1:
+                click.echo(f"batch {number} of {len(parcels)}: {len(parcel.batch.claims)} trials", err=True)
+            sent.append(send(client, parcel, receipts, account["id"], verifier))
+            if not as_json:
+                _tell(sent[-1])
+    if as_json:
+        echo_json({"batches": [_json(one) for one in sent]})
+    elif verifier is None and any(one.taken for one in sent):
+        click.echo("The receipts were not verified: give the key of the service with --verifier.", err=True)
+    sys.exit(0 if all(one.taken for one in sent) else 1)
+
+
+def _parcels(source: Path, key: Path | None, vendor: str, **chosen: Any) -> list[Parcel]:
+    from tuning_db.collect import batches_of
+    from tuning_db.keys import PrivateKey
+    from tuning_db.sending import Parcel
+    from tuning_db.store import Store
+    from tuning_db.submission import sign_batch
+
+    if key is None:
+        raise InputError("a batch is signed: give your key with --key, or an envelope with --file")
+    with Store.open(source, create=False) as store:
+        batches = batches_of(store, vendor, **chosen)
+    signer = PrivateKey.read(key, passphrase)
+    return [Parcel(batch, sign_batch(batch, signer).dumps()) for batch in batches]
+
+
+def _kept(parcels: Sequence[Parcel], folder: Path, as_json: bool) -> None:
+    """Write envelopes and say where."""
+    written = [(parcel.write(folder), parcel.batch) for parcel in parcels]
+    if as_json:
+        echo_json(
+            {
+                "envelopes": [
+                    {"path": str(path), "batch": batch.id, "trials": len(batch.claims)} for path, batch in written
+                ]
+            }
+        )
+        return
+    for path, batch in written:
+        say(f"{path}: {len(batch.claims)} trials for {batch.release or 'the public'}, signed and not sent")
+
+
+def _tell(sent: Sent) -> None:
+    """What became of a batch, for people."""
+    batch = sent.parcel.batch
+    said = sent.notes if sent.taken else sent.reasons
+    if sent.taken:
+        proof = "verified" if sent.verified else "not verified"
+        where = batch.release or "the public"
+        say(f"batch {batch.id}: {len(sent.claims)} claims for {where} taken, receipt {sent.receipt} {proof}")
+    else:
+        say(f"batch {batch.id}: refused, and nothing of it was kept")
+    if not said:
+        return
+    rows = []
+    for one in said:
+        # Of the whole batch where it is of no entry.
+        entry = one["entry"]
+        claim = batch.claims[entry - 1] if isinstance(entry, int) and 0 < entry <= len(batch.claims) else None
+        about = (str(entry), claim.workload, claim.schedule.space) if claim else ("all", "", "")
+        rows.append((*about, one["code"], one["message"]))
+    table("Noted" if sent.taken else "Refused", ("trial", "workload", "space", "code", "why"), rows, left=5)
+
+
+def _json(sent: Sent) -> dict[str, Any]:
+    batch = sent.parcel.batch
+    return {
+        "batch": batch.id,
+        "release": batch.release,
+        "trials": len(batch.claims),
+        "taken": sent.taken,
+        "claims": list(sent.claims),
+        "notes": list(sent.notes),
+        "reasons": list(sent.reasons),
+        "receipt": str(sent.receipt) if sent.receipt else None,
+        "verified": sent.verified,
+    }

@@ -32,7 +32,7 @@ def command(workload: str, target: str, connection: Connection, as_json: bool) -
     \b
     Example:
         headstart best linear:m=16,n=4096,k=4096,dtype=bfloat16,out=bfloat16 --target host
-        headstart best linear:m=16,n=4096,k=4096 --target epyc-9654 --db https://race.example
+        headstart best linear:m=16,n=4096,k=4096 --target h100 --db https://race.example
     """
     if connection.is_shared:
         _claimed(workload, target, connection, as_json)

@@ -93,11 +93,11 @@ def show(claim: str, connection: Connection, as_json: bool) -> None:
     Example:
       headstart claims show t0197f3c2a1b4d2f6c1e0a9b8c7d6 --db https://race.example
     """
-    from tuning_db.answers import CLAIM, JUDGED
+    from tuning_db.answers import CLAIM
     from tuning_db.client import at
 
     with connection.open() as client:
-        answer = CLAIM(JUDGED(client.get(at("claims", claim), CLAIM)))
+        answer = client.get(at("claims", claim), CLAIM)
     if as_json:
         echo_json(answer)
         return

@@ -231,7 +231,7 @@ def invite(release: str, invited: str, opens: float, target: str | None, connect
 
     \b
     Example:
-      headstart releases invite v5-preview acme --opens 2026-06-01T09:00 --target epyc-9654
+      headstart releases invite v5-preview acme --opens 2026-06-01T09:00 --target h100
     """
     from tuning_db.answers import INVITED
     from tuning_db.client import at

@@ -67,7 +67,7 @@ def _shared(id: str, connection: Connection, as_json: bool) -> None:
     """Show what an id stands for in a shared database; its first letter says what that is."""
     from cli.claims import print_claim
     from cli.releases import print_release
-    from tuning_db.answers import CLAIM, JUDGED, RELEASE, WORKLOAD
+    from tuning_db.answers import CLAIM, RELEASE, WORKLOAD
     from tuning_db.client import at
 
     known = {
@@ -83,7 +83,7 @@ def _shared(id: str, connection: Connection, as_json: bool) -> None:
     if as_json:
         echo_json({"kind": kind, **row})
     elif kind == "claim":
-        print_claim(JUDGED(row))
+        print_claim(row)
     elif kind == "release":
         print_release(row)
     else:

@@ -42,18 +42,17 @@ _CLAIM = {
     **{"received": moment, "tier": text, "state": text, "reason": text, "median": number, "spread": number},
 }
 CLAIMS = having({"claims": _list(**_CLAIM), "next": optional(text)})
-# What is said of a claim right after a verdict is as much.
-JUDGED = having(
-    {
-        **_CLAIM,
-        "schedule": having({"id": text, "space": text, "version": count, "config": mapping}),
-        "versions": versions,
-        "timing": having({"cache": text, "threads": count, "clock": text}),
-        "samples": sequence(number),
-        "machine": text,
-    }
-)
-CLAIM = having({"id": text, "verdicts": _list(judge=text, outcome=text, reason=text, created=moment)})
+_WHOLE = {
+    **_CLAIM,
+    "schedule": having({"id": text, "space": text, "version": count, "config": mapping}),
+    "versions": versions,
+    "timing": having({"cache": text, "threads": count, "clock": text}),
+    "samples": sequence(number),
+    "machine": text,
+}
+# Right after a verdict, and as one by its id.
+JUDGED = having(_WHOLE)
+CLAIM = having({**_WHOLE, "verdicts": _list(judge=text, outcome=text, reason=text, created=moment)})
 CHAMPIONS = having({"champions": entries(JUDGED, MOST)})
 WORKLOAD = having({"id": text, "canonical": text})
 _KEY = {"id": text, "public": text, "created": moment, "revoked": optional(moment)}

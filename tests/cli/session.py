@@ -1,0 +1,92 @@
+"""Commands one after the other in one folder, as somebody at a terminal runs them, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cli.main import main
+
+ROOT = Path(__file__).parents[2]
+ID = re.compile(r"\b[a-z][0-9a-f]{24,28}\b")
+# What differs from one run to the next.
+TIMES = {"created", "received", "launch", "opens", "revoked", "expires"}
+
+
+class Said(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed."""
+        return json.loads(self.out)
+
+
+def run(*words: str) -> Said:
+    """Run ``headstart`` with these words."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["headstart", *words])
+        patch.setattr("cli._output.console._width", 200)
+        with pytest.raises(SystemExit) as left:
+            main()
+    return Said(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def folder(path: Path, **environment: str) -> Iterator[None]:
+    """Work in a folder, with these variables and no others of ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("HEADSTART_")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.chdir(path)
+        yield
+
+
+@contextlib.contextmanager
+def served(path: Path, *words: str) -> Iterator[str]:
+    """The URL of a ``headstart serve`` of its own process, with these words."""
+    code = "import sys; from cli.main import main; sys.argv = ['headstart', *sys.argv[1:]]; main()"
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port=0", *words],
+        cwd=path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={"PYTHONPATH": ":".join([str(ROOT), *sys.path]), "PATH": os.environ["PATH"]},
+    )
+    assert server.stdout
+    try:
+        yield str(json.loads(server.stdout.readline())["url"])
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+def plain(value: Any, seen: dict[str, str]) -> Any:
+    """JSON without what differs from one run to the next: ids by the order in which they were first seen."""
+    if isinstance(value, dict):
+        return {name: 0 if name in TIMES and each else plain(each, seen) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each, seen) for each in value]
+    if isinstance(value, str):
+        if value.startswith("headstart-ed25519 "):
+            return "a key"
+        return ID.sub(lambda id: seen.setdefault(id[0], f"id {len(seen)}"), value)
+    return value

@@ -53,8 +53,10 @@ def served(
         if account:
             store.account(account)
     ready, heard = threading.Event(), _Heard()
-    server = make_server(Config(db, key, readers=1, trusted=account), ready.set)
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder, heard.listening():
+        # A folder of its own for copies: those of a service that runs on the file are not to be cleared away.
+        config = Config(db, key, readers=1, trusted=account, copies=Path(folder))
+        server = make_server(config, ready.set)
         path = f"{folder}/socket"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
             try:

@@ -206,6 +206,7 @@ def test_bad_input_is_one_line_and_nothing_written(
     folder: Path, headstart: Run, vkey: str, words: tuple[str, ...], code: int, why: str
 ) -> None:
     (folder / "text").write_text("text\n")
+    (folder / "text").chmod(0o600)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     said = headstart(*(vkey if word == "VKEY" else word for word in words))
     assert (said.code, said.out) == (code, "")

@@ -104,14 +104,10 @@ class Walk:
 
     def launch(self) -> None:
         """The time of the launch comes: nothing happens but that the clock says so."""
+        assert run("releases", "list", "--json").json == {"releases": []}
         with Store.open(self.path / "race.db") as store, store.transaction():
-            hidden = run(*self.as_nobody("releases", "list", "--json")).json
-            assert hidden == {"releases": []}
             store.execute("UPDATE release SET launch = created + 1e-3")
         self.known["launched"] = ""
-
-    def as_nobody(self, *words: str) -> list[str]:
-        return list(words)
 
     def spare(self) -> None:
         """A key that got into other hands."""
@@ -201,7 +197,7 @@ def test_what_the_race_came_to(walks: dict[str, Walk], how: str) -> None:
     revoked = next(answer for line, answer in said.items() if "keys revoke" in line)
     assert revoked["withdrawn"] == []
     before = said["headstart releases standings v5-preview --token-file lab.token"]
-    assert before == {"standings": []}
+    assert before["standings"] == []
     after = said["headstart releases standings v5-preview"]["standings"]
     assert len(after) == first["trials"] + second["trials"] - 1
     assert {row["vendor"] for row in after} == {"acme"}

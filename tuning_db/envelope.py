@@ -31,7 +31,7 @@ MAX_ENVELOPE = (MAX_PAYLOAD + 2) // 3 * 4 + (8 << 10)
 SIGNATURE_BYTES = 64
 DEPTH = 3
 
-_READ = record(
+ENVELOPE = record(
     {
         "payload": text,
         "payloadType": text,
@@ -103,7 +103,7 @@ def read_envelope(data: bytes) -> Envelope:
     if len(data) > MAX_ENVELOPE:
         raise Refused(Reason.TOO_LARGE, f"the envelope has {len(data)} bytes; at most {MAX_ENVELOPE} are read")
     try:
-        found = _READ(parse(data, DEPTH))
+        found = ENVELOPE(parse(data, DEPTH))
         if not 0 < len(found["payloadType"]) <= MAX_TYPE:
             raise ValueError(f"payloadType: must have 1 to {MAX_TYPE} characters")
         payload = _bytes("payload", found["payload"])

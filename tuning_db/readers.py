@@ -20,6 +20,21 @@ NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
+# What a reader takes, as a JSON schema: less strict than the reader where a schema cannot say it.
+_SCHEMAS: dict[Reader, dict[str, Any]] = {}
+
+
+def described(reader: Reader, **schema: Any) -> Reader:
+    """A reader, of which a schema of JSON is known from now on."""
+    _SCHEMAS[reader] = schema
+    return reader
+
+
+def schema_of(reader: Reader) -> dict[str, Any]:
+    """What a reader takes, as a JSON schema; one of anything where none is known."""
+    return _SCHEMAS.get(reader, {})
+
+
 def text(value: Any) -> str:
     """Text that SQLite keeps as it is: no NUL, no half of a surrogate pair."""
     if not isinstance(value, str):
@@ -68,7 +83,7 @@ def matching(pattern: str, what: str) -> Reader:
             raise ValueError(f"must be {what}")
         return value
 
-    return read
+    return described(read, type="string", pattern=f"^(?:{pattern})$", description=what)
 
 
 def plain(most: int) -> Reader:
@@ -84,7 +99,7 @@ def whole(low: int, high: int) -> Reader:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return value
 
-    return read
+    return described(read, type="integer", minimum=low, maximum=high)
 
 
 def between(low: float, high: float, unit: str = "a number") -> Reader:
@@ -95,12 +110,14 @@ def between(low: float, high: float, unit: str = "a number") -> Reader:
             raise ValueError(f"must be {unit} from {low:g} to {high:g}")
         return float(value) + 0.0  # -0.0 becomes 0.0
 
-    return read
+    return described(read, type="number", minimum=low, maximum=high)
 
 
 def optional(reader: Reader) -> Reader:
     """What ``reader`` reads, or null."""
-    return lambda value: None if value is None else reader(value)
+    return described(
+        lambda value: None if value is None else reader(value), anyOf=[schema_of(reader), {"type": "null"}]
+    )
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -109,6 +126,17 @@ def mapping(value: Any) -> dict[str, Any]:
         raise ValueError("must be an object")
     canonical_json(value)
     return value
+
+
+for _reader, _schema in (
+    (text, {"type": "string"}),
+    (count, {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}),
+    (number, {"type": "number"}),
+    (flag, {"type": "boolean"}),
+    (name, {"type": "string", "pattern": f"^{NAME.pattern}$", "maxLength": LONGEST_NAME}),
+    (mapping, {"type": "object"}),
+):
+    described(_reader, **_schema)
 
 
 def versions(value: Any) -> dict[str, str]:
@@ -124,7 +152,7 @@ def sequence(reader: Reader) -> Reader:
             raise ValueError("must be an array")
         return tuple(map(reader, value))
 
-    return read
+    return described(read, type="array", items=schema_of(reader))
 
 
 def entries(reader: Reader, most: int, least: int = 0) -> Reader:
@@ -141,7 +169,7 @@ def entries(reader: Reader, most: int, least: int = 0) -> Reader:
                 raise ValueError(f"entry {at}: {error}") from None
         return tuple(read_so_far)
 
-    return read
+    return described(read, type="array", items=schema_of(reader), minItems=least, maxItems=most)
 
 
 def record(fields: Mapping[str, Reader], may_have: Mapping[str, Reader] | None = None) -> Reader:
@@ -164,7 +192,8 @@ def record(fields: Mapping[str, Reader], may_have: Mapping[str, Reader] | None =
                     raise ValueError(f"{field}: {error}") from None
         return found
 
-    return read
+    properties = {field: schema_of(reader) for field, reader in known.items()}
+    return described(read, type="object", properties=properties, required=list(fields), additionalProperties=False)
 
 
 def having(fields: Mapping[str, Reader]) -> Reader:
@@ -200,7 +229,7 @@ def table(keys: Reader, values: Reader, most: int) -> Reader:
                 raise ValueError(f"entry {at}: {error}") from None
         return found
 
-    return read
+    return described(read, type="object", additionalProperties=schema_of(values), maxProperties=most)
 
 
 def one_of(*readers: Reader) -> Reader:
@@ -215,7 +244,7 @@ def one_of(*readers: Reader) -> Reader:
                 problems.append(str(error))
         raise ValueError(", or ".join(problems))
 
-    return read
+    return described(read, anyOf=[schema_of(reader) for reader in readers])
 
 
 def parse(line: bytes, depth: int | None = None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tuning_db.service import (
 )
 from tuning_db.service.backups import sweep
 from tuning_db.service.config import Config
+from tuning_db.service.document import documented
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limited, Limits
 from tuning_db.service.logs import Requests, say
@@ -80,6 +81,7 @@ def make_app(config: Config) -> FastAPI:
     app.add_middleware(Requests, answered=metrics.answered)
     for module in (health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, backups):
         app.include_router(module.router)
+    documented(app)
     app.state.copying = asyncio.Lock()
     app.router.routes.append(Route("/metrics", Page(), include_in_schema=False))
     return app

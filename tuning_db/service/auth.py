@@ -10,7 +10,7 @@ from fastapi import Request
 
 from tuning_db.accounts import Account
 from tuning_db.logs import log_of
-from tuning_db.readers import Reader, parse
+from tuning_db.readers import Reader, parse, schema_of
 from tuning_db.service.config import Config
 from tuning_db.service.errors import ApiError, not_found, too_large, unauthorized
 from tuning_db.service.lanes import Lanes
@@ -20,8 +20,10 @@ from tuning_db.windows import PUBLIC, Viewer
 
 T = TypeVar("T")
 
-# Bodies are read strictly and by hand (``readers``); this is what the OpenAPI document says of one.
-JSON_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+
+def json_body(reader: Reader) -> dict[str, Any]:
+    """What the OpenAPI document says of a body, which ``reader`` reads: strictly and by hand, after the token."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema_of(reader)}}}}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tuning_db.claim import Claim, Outcome, Verdict, disputed
 from tuning_db.logs import log_of
 from tuning_db.readers import mapping, matching, plain, record
 from tuning_db.records import Key
-from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, read_json
+from tuning_db.service.auth import Caller, act, admit, ask, body, json_body, read_json
 from tuning_db.service.errors import not_found
 from tuning_db.service.releases import found
 from tuning_db.store import Store
@@ -79,7 +79,7 @@ async def one(request: Request, id: str) -> dict[str, Any]:
     return await ask(request, question)
 
 
-@router.post("/claims/{id}/verdicts", status_code=201, openapi_extra=JSON_BODY)
+@router.post("/claims/{id}/verdicts", status_code=201, openapi_extra=json_body(VERDICT))
 async def judge(request: Request, id: str) -> dict[str, Any]:
     """Say what a referee found of a claim, or as its vendor that it is withdrawn; answers with the claim as it is then.
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from tuning_db.envelope import ENVELOPE
 from tuning_db.possession import proved
 from tuning_db.revocation import revoke
 from tuning_db.service.accounts import ANY
-from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, service
+from tuning_db.service.auth import Caller, act, admit, ask, body, json_body, service
 from tuning_db.service.errors import not_found
 from tuning_db.store import Store
 
@@ -24,7 +25,7 @@ async def listed(request: Request) -> dict[str, Any]:
     return await ask(request, lambda store, caller: {"keys": store.keys(caller.known)}, "submit")
 
 
-@router.post("/keys", status_code=201, openapi_extra=JSON_BODY)
+@router.post("/keys", status_code=201, openapi_extra=json_body(ENVELOPE))
 async def register(request: Request) -> dict[str, Any]:
     """Register a public key, given a proof that the private one is held (``possession.prove``)."""
     await admit(request, "submit")

@@ -11,7 +11,7 @@ from targets.errors import InputError
 from tuning_db.readers import between, count, entries, flag, mapping, name, optional, record, text
 from tuning_db.releases import Release, Rules
 from tuning_db.screening import catalogue_by_fingerprint
-from tuning_db.service.auth import JSON_BODY, Caller, act, admit, ask, body, read_json
+from tuning_db.service.auth import Caller, act, admit, ask, body, json_body, read_json
 from tuning_db.service.errors import not_found
 from tuning_db.store import Store
 from tuning_db.windows import Viewer
@@ -85,7 +85,7 @@ async def standings(request: Request, id: str) -> dict[str, Any]:
     return await ask(request, question)
 
 
-@router.post("", status_code=201, openapi_extra=JSON_BODY)
+@router.post("", status_code=201, openapi_extra=json_body(RELEASE))
 async def create(request: Request) -> dict[str, Any]:
     """Make a release: ``name``, ``launch``, ``models``, ``workloads`` and perhaps ``rules``."""
     await admit(request, "publish")
@@ -108,7 +108,7 @@ async def create(request: Request) -> dict[str, Any]:
     return await act(request, deed, "publish")
 
 
-@router.post("/{id}/invitations", status_code=201, openapi_extra=JSON_BODY)
+@router.post("/{id}/invitations", status_code=201, openapi_extra=json_body(INVITATION))
 async def invite(request: Request, id: str) -> dict[str, Any]:
     """Open a release for an ``account`` when the time ``opens`` comes, perhaps for one ``target`` only."""
     await admit(request, "publish")

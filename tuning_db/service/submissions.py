@@ -7,16 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from targets.errors import HeadstartError
-from tuning_db.envelope import MAX_ENVELOPE
+from tuning_db.envelope import ENVELOPE, MAX_ENVELOPE
 from tuning_db.intake import open_submission, take
-from tuning_db.service.auth import JSON_BODY, act, admit, ask, body, service
+from tuning_db.service.auth import act, admit, ask, body, json_body, service
 from tuning_db.service.errors import ApiError
 from tuning_db.service.metrics import Metrics
 
 router = APIRouter(prefix="/v1/submissions", tags=["submissions"])
 
 
-@router.post("", openapi_extra=JSON_BODY)
+@router.post("", openapi_extra=json_body(ENVELOPE))
 async def submit(request: Request) -> dict[str, Any]:
     """Take a batch in its envelope, all or nothing; sent once more, it gets the same answer.
 

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from schedules.operator import operators
+from tuning_db.pages.refused import refused
+from tuning_db.pages.site import ROUTERS
 from tuning_db.screening import space_versions
 from tuning_db.service import (
     accounts,
@@ -76,7 +78,7 @@ def make_app(config: Config) -> FastAPI:
     )
     app.state.config, app.state.lanes, app.state.limits = config, lanes, Limits(config.rates)
     app.state.metrics, app.state.readiness = metrics, Readiness(config.db, lanes, config.clock)
-    errors.install(app)
+    errors.install(app, refused)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests, answered=metrics.answered)
     for module in (health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, backups):
@@ -84,4 +86,6 @@ def make_app(config: Config) -> FastAPI:
     documented(app)
     app.state.copying = asyncio.Lock()
     app.router.routes.append(Route("/metrics", Page(), include_in_schema=False))
+    for pages in ROUTERS:
+        app.include_router(pages, include_in_schema=False)
     return app

@@ -171,7 +171,7 @@ def _whose(request: Request) -> str:
 def _caller(request: Request, store: Store, now: float) -> Caller:
     if trusted := service(request)[0].trusted:
         return Caller(now, store.full_account(trusted, now))
-    if "authorization" not in request.headers:
+    if "authorization" not in request.headers and not hasattr(request.state, "token"):
         return Caller(now, None)
     account = _account(request, store, now)
     if account is None:
@@ -182,6 +182,9 @@ def _caller(request: Request, store: Store, now: float) -> Caller:
 
 def _account(request: Request, store: Store, now: float) -> Account | None:
     """Whose token a request has; None where it opens nothing."""
+    if "authorization" not in request.headers:
+        # A page takes it from a cookie (``pages.session``), and only a page.
+        return store.authenticate(request.state.token, now)
     scheme, _, token = request.headers["authorization"].partition(" ")
     return store.authenticate(token.strip(), now) if scheme.lower() == "bearer" else None
 

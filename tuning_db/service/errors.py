@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -79,28 +79,31 @@ def of(error: Exception) -> ApiError:
     return ApiError(500, "internal", "something went wrong here")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of an app with the one body."""
+def install(app: FastAPI, page: Callable[[Request, ApiError], Response | None]) -> None:
+    """Answer every error of an app with the one body, or with the page that ``page`` makes of it for a browser."""
+
+    def answer(request: Request, error: ApiError) -> Response:
+        return page(request, error) or response(error)
 
     async def headstart(request: Request, error: Exception) -> Response:
         request.app.state.readiness.note(error)
-        return response(of(error))
+        return answer(request, of(error))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 404:
-            return response(not_found())
+            return answer(request, not_found())
         code = CODES.get(error.status_code, "invalid")
-        return response(ApiError(error.status_code, code, str(error.detail), error.headers))
+        return answer(request, ApiError(error.status_code, code, str(error.detail), error.headers))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         wrong = sorted({".".join(str(part) for part in one["loc"]) for one in error.errors()})
-        return response(ApiError(400, "invalid", f"missing or not as documented: {', '.join(wrong)}"))
+        return answer(request, ApiError(400, "invalid", f"missing or not as documented: {', '.join(wrong)}"))
 
     async def gone(request: Request, error: Exception) -> Response:
         # Nobody will read it; the line in the log will say that it was the client's doing.
-        return response(ApiError(400, "invalid", "the body ended early"))
+        return answer(request, ApiError(400, "invalid", "the body ended early"))
 
     app.add_exception_handler(ClientDisconnect, gone)
     for kind in (ApiError, HeadstartError):

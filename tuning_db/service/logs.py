@@ -57,7 +57,9 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(b"cache-control", b"no-store"), (b"x-request-id", id.encode())]
+                own = [(b"x-request-id", id.encode())]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    own.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 

@@ -7,6 +7,7 @@ They are of everything that the service does, hidden work included, so that they
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Metrics:
 
     def refused(self, error: Exception) -> None:
         """Count a submission that was not, once for each code among its reasons."""
-        codes = {"unavailable"}
+        codes = {"unavailable" if isinstance(error.__cause__, sqlite3.Error) else "invalid"}
         if isinstance(error, Rejected):
             codes = {finding.reason.value for finding in error.findings if finding.reason.refuses}
         elif isinstance(error, Refused):

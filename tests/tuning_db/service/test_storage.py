@@ -35,12 +35,13 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full_disk(service: Service) -> Iterator[None]:
-    """No byte is left."""
+def full_disk(service: Service, spare: int = 0) -> Iterator[None]:
+    """So many bytes are left, and no more."""
     filler = service.db.with_name("filler")
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
+    os.truncate(filler, filler.stat().st_size - spare)
     try:
         yield
     finally:
@@ -122,8 +123,8 @@ def test_a_full_disk(short: Callable[[Service], object], request: pytest.Fixture
 def test_room_for_less_than_a_batch_is_not_ready(small: Path) -> None:
     with running(small) as service:
         begin(service)
-        with full_disk(service):
-            # A page of the log may be there still, from before the last checkpoint.
+        with full_disk(service, spare=1 << 20):
+            assert service.submit("acme", 3).status == 200
             assert service.get("/readyz").json["error"]["message"] == FULL
             service.now += FRESH_S - 1
         assert service.get("/readyz").status == 503

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli._ledger import moment
-from cli._output import echo_json, json_option, say, seconds, table
+from cli._output import echo_json, json_option, say, seconds
 from cli._service import Connection, service_options
 from targets.digest import canonical_json
 
@@ -63,21 +63,11 @@ def list_(
     if not found:
         say("No claims.")
         return
-    columns = ("claim", "received (UTC)", "vendor", "workload", "target", "tier", "state", "time")
-    rows = [
-        (
-            row["id"],
-            moment(row["received"]),
-            row["vendor"],
-            row["workload"],
-            row["target"],
-            row["tier"],
-            row["state"] + (f": {row['reason']}" if row["reason"] else ""),
-            seconds(row["median"]),
-        )
-        for row in found
-    ]
-    table(f"Claims{' for ' + release if release else ''}", columns, rows, left=7)
+    for row in found:
+        # Not a table: ids are long, and to be copied.
+        how = row["tier"] if row["state"] == "standing" else row["state"]
+        say(f"{row['id']}  {how:<10}  {seconds(row['median']):>8}  {row['vendor']}  {moment(row['received'])[:-3]}")
+        say(f"    {row['workload']} on {row['target']}" + (f", {row['reason']}" if row["reason"] else ""))
     if after is not None:
         say(f"These are the latest {len(found):,}; --count shows more.")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli._output import echo_json, json_option, say, table
+from cli._output import echo_json, json_option, say
 from cli._passphrase import passphrase
 from cli._service import Connection, service_options, verifier_option
 from targets.errors import InputError
@@ -17,6 +17,10 @@ from targets.errors import InputError
 if TYPE_CHECKING:
     from tuning_db.note import VerifierKey
     from tuning_db.sending import Parcel, Sent
+
+
+# Trials that are listed under a reason.
+MOST = 20
 
 
 @click.command()
@@ -72,7 +76,8 @@ def command(
     """Sign the champions of a local database and send them to a shared one, as claims for a release.
 
     A batch is taken whole or not at all; where one is refused, the exit code is 1 and the reasons are listed. Receipts
-    are kept in a folder, and verified where the key of the service is given. Sending an envelope again is harmless.
+    are kept in a folder, and verified where the key of the service is given. What the service has already is left out,
+    and sending an envelope again is harmless.
 
     \b
     Example:
@@ -82,16 +87,19 @@ def command(
     """
     from tuning_db.answers import ACCOUNT
     from tuning_db.client import at
-    from tuning_db.sending import Parcel, send
+    from tuning_db.sending import Parcel, send, sent_before
 
     if out is not None and vendor is not None:
-        _kept(_parcels(source, key, vendor, **chosen), out, as_json)
+        _kept(_parcels(source, key, vendor, frozenset(), **chosen), out, as_json)
         return
     if vendor is not None:
         raise InputError("--vendor goes with --out; who sends something is known by token or --as")
     with connection.open() as client:
         account = client.get(at("account"), ACCOUNT)
-        parcels = [Parcel.read(file) for file in files] or _parcels(source, key, account["name"], **chosen)
+        parcels = [Parcel.read(file) for file in files]
+        if not files:
+            known = sent_before(client, chosen["release"], account["name"])
+            parcels = _parcels(source, key, account["name"], known, **chosen)
         if out is not None:
             _kept(parcels, out, as_json)
             return
@@ -109,10 +117,11 @@ def command(
     sys.exit(0 if all(one.taken for one in sent) else 1)
 
 
-def _parcels(source: Path, key: Path | None, vendor: str, **chosen: Any) -> list[Parcel]:
+def _parcels(source: Path, key: Path | None, vendor: str, known: Container[object], **chosen: Any) -> list[Parcel]:
+    """Signed batches of what a local database has, without what is ``known`` at the service."""
     from tuning_db.collect import batches_of
     from tuning_db.keys import PrivateKey
-    from tuning_db.sending import Parcel
+    from tuning_db.sending import Parcel, without
     from tuning_db.store import Store
     from tuning_db.submission import sign_batch
 
@@ -120,8 +129,11 @@ def _parcels(source: Path, key: Path | None, vendor: str, **chosen: Any) -> list
         raise InputError("a batch is signed: give your key with --key, or an envelope with --file")
     with Store.open(source, create=False) as store:
         batches = batches_of(store, vendor, **chosen)
+    rest = without(batches, known)
+    if left_out := sum(len(batch.claims) for batch in batches) - sum(len(batch.claims) for batch in rest):
+        click.echo(f"{left_out} trials are there already, and left out", err=True)
     signer = PrivateKey.read(key, passphrase)
-    return [Parcel(batch, sign_batch(batch, signer).dumps()) for batch in batches]
+    return [Parcel(batch, sign_batch(batch, signer).dumps()) for batch in rest]
 
 
 def _kept(parcels: Sequence[Parcel], folder: Path, as_json: bool) -> None:
@@ -150,16 +162,23 @@ def _tell(sent: Sent) -> None:
         say(f"batch {batch.id}: {len(sent.claims)} claims for {where} taken, receipt {sent.receipt} {proof}")
     else:
         say(f"batch {batch.id}: refused, and nothing of it was kept")
-    if not said:
-        return
-    rows = []
-    for one in said:
-        # Of the whole batch where it is of no entry.
-        entry = one["entry"]
-        claim = batch.claims[entry - 1] if isinstance(entry, int) and 0 < entry <= len(batch.claims) else None
-        about = (str(entry), claim.workload, claim.schedule.space) if claim else ("all", "", "")
-        rows.append((*about, one["code"], one["message"]))
-    table("Noted" if sent.taken else "Refused", ("trial", "workload", "space", "code", "why"), rows, left=5)
+    for code in dict.fromkeys(one["code"] for one in said):
+        some = [one for one in said if one["code"] == code]
+        say(f"{code}: {_meaning(code)}")
+        for one in some[:MOST]:
+            entry = one["entry"]
+            claim = batch.claims[entry - 1] if isinstance(entry, int) and 0 < entry <= len(batch.claims) else None
+            where = f"trial {entry}, {claim.workload} in {claim.schedule.space}: " if claim else ""
+            say(f"  {where}{one['message']}")
+        if len(some) > MOST:
+            say(f"  and {len(some) - MOST} more; --json has all")
+
+
+def _meaning(code: str) -> str:
+    """What a code says, where this Headstart knows it."""
+    from tuning_db.reasons import Reason
+
+    return next((reason.meaning for reason in Reason if reason.value == code), "a reason that is new here")
 
 
 def _json(sent: Sent) -> dict[str, Any]:

@@ -41,7 +41,7 @@ _CLAIM = {
     **dict.fromkeys(("id", "workload", "target", "toolchain", "policy", "release", "vendor", "batch"), text),
     **{"received": moment, "tier": text, "state": text, "reason": text, "median": number, "spread": number},
 }
-CLAIMS = having({"claims": _list(**_CLAIM), "next": optional(text)})
+CLAIMS = having({"claims": _list(**_CLAIM, schedule=text), "next": optional(text)})
 _WHOLE = {
     **_CLAIM,
     "schedule": having({"id": text, "space": text, "version": count, "config": mapping}),

@@ -7,14 +7,14 @@ same bytes can be sent again, which is one submission and not two.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from targets.errors import HeadstartError, InputError
-from tuning_db.answers import TAKEN
-from tuning_db.batch import Batch, read_batch
+from tuning_db.answers import CLAIMS, TAKEN
+from tuning_db.batch import Batch, ClaimedTrial, read_batch
 from tuning_db.batch_format import PAYLOAD_TYPE
 from tuning_db.checkpoint import verifier_of_log
 from tuning_db.client import Client, ServiceError, at
@@ -24,6 +24,9 @@ from tuning_db.files import whole_file
 from tuning_db.note import VerifierKey
 from tuning_db.receipt import verify_receipt
 from tuning_db.windows import PUBLIC
+
+# By what a claim is known again: the same schedule may be timed anew.
+KNOWN = ("workload", "target", "toolchain", "policy", "schedule", "median")
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,31 @@ class Sent:
     def taken(self) -> bool:
         """Whether the service has it."""
         return self.receipt is not None
+
+
+def sent_before(client: Client, release: str | None, vendor: str) -> set[tuple[object, ...]]:
+    """What a vendor has claimed for a release, or for the public, as ``without`` knows it again."""
+    found: set[tuple[object, ...]] = set()
+    after = None
+    while True:
+        page = client.get(at("claims"), CLAIMS, release=release or PUBLIC, vendor=vendor, after=after, count=500)
+        found |= {tuple(row[name] for name in KNOWN) for row in page["claims"]}
+        after = page["next"]
+        if after is None or not page["claims"]:
+            return found
+
+
+def without(batches: Iterable[Batch], known: Container[object]) -> list[Batch]:
+    """Batches without the trials that are ``known``, and without batches that have no other."""
+    found = []
+    for batch in batches:
+        claims = tuple(claim for claim in batch.claims if _known_by(claim) not in known)
+        found += [replace(batch, claims=claims)] if claims else []
+    return found
+
+
+def _known_by(claim: ClaimedTrial) -> tuple[object, ...]:
+    return (*vars(claim.key).values(), claim.schedule.id, claim.median)
 
 
 def send(client: Client, parcel: Parcel, folder: Path, account: str, verifier: VerifierKey | None) -> Sent:

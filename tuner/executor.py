@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import selectors
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,20 +15,13 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
-from tuner import children
+from tuner.child import Child, WorkerLost
 from tuning_db.records import Key, Policy, Status, Trial
 
 # After the reference, numpy's threads spin for tens of milliseconds on the cores that the first kernels are timed on.
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# What a signal means most often, for people.
-HINTS: dict[int, str] = {
-    signal.SIGSEGV: " (memory outside of its arguments, or an input overwritten)",
-    signal.SIGILL: " (an instruction that this chip lacks)",
-}
 # TVM imports torch where it is installed, for a second and a half that no kernel needs.
 WORKER = "import sys; sys.modules['torch'] = None; from tuner import worker; worker.main()"
-# Bytes of an answer, at most.
-LONGEST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -112,14 +101,6 @@ class Session(Protocol):
         """Make the last good trial the incumbent."""
 
 
-class WorkerLost(Exception):
-    """The worker died or was killed; the text says how."""
-
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 class LocalExecutor:
     """One worker process on this machine; close it, or use it as a context manager.
 
@@ -128,9 +109,7 @@ class LocalExecutor:
 
     def __init__(self, target: Target, policy: Policy, limits: Limits | None = None) -> None:
         self.target, self.policy, self.limits = target, policy, limits or Limits()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lines = _Lines()
-        self._request = 0
+        self._child = Child([sys.executable, "-c", WORKER], os.environ | ONE_BLAS_THREAD)
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -148,81 +127,22 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End the worker."""
-        if self._process is not None:
-            self._kill()
-
-    def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | ONE_BLAS_THREAD,
-            start_new_session=True,  # its own group: Ctrl-C is ours to handle, and a kill takes its children along
-        )
-        self._lines, self._request = _Lines(self._process), 0
-        self._receive(self.limits.load)
-
-    def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        children.kill(process.pid)  # those that left the group
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def _receive(self, timeout: float) -> dict[str, Any]:
-        assert self._process is not None
-        line = self._lines.next(timeout)
-        if line:
-            return self._answer(line)
-        if line is None:
-            raise self._lost(Status.TIMEOUT, f"took longer than {timeout:g} s")
-        code = self._process.wait()
-        if code == -signal.SIGKILL:
-            raise self._lost(Status.OVER_LIMIT, "killed, most likely for memory")
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise self._lost(Status.RUN_ERROR, f"the process died: {name}{HINTS.get(-code, '')}")
-
-    def _answer(self, line: bytes) -> dict[str, Any]:
-        """One line of the worker, which must be an answer to the request."""
-        with contextlib.suppress(ValueError):
-            answer = json.loads(line)
-            if isinstance(answer, dict) and answer.get("to") == self._request:
-                return answer
-        raise self._lost(Status.RUN_ERROR, "something else than an answer came from the worker")
-
-    def _lost(self, status: Status, reason: str) -> WorkerLost:
-        self._kill()
-        return WorkerLost(status, reason)
+        self._child.kill()
 
     def request(self, message: dict[str, Any], *timeouts: float) -> dict[str, Any]:
-        """Send a request and wait for its answer; each stage of it may take as long as its own timeout.
+        """Send a request to the worker, which is started where there is none; see ``Child.request``.
 
         Raises:
             WorkerLost: the worker died, or was killed because a stage took too long.
         """
-        if self._process is None:
-            self._start()
-        assert self._process is not None and self._process.stdin is not None
-        self._request += 1
-        with contextlib.suppress(BrokenPipeError):  # receiving says how it died
-            self._process.stdin.write(json.dumps({"request": self._request, **message}).encode() + b"\n")
-            self._process.stdin.flush()
-        for timeout in (*timeouts[:-1], timeouts[-1], timeouts[-1]):
-            answer = self._receive(timeout)
-            if "done" in answer:
-                return dict(answer["done"])
-        raise self._lost(Status.RUN_ERROR, "the worker answered more often than it was asked")
+        if not self._child.alive:
+            self._child.start(self.limits.load)
+        return self._child.request(message, *timeouts)
 
     @property
     def alive(self) -> bool:
         """Whether a worker is running."""
-        return self._process is not None
+        return self._child.alive
 
 
 @dataclass
@@ -299,30 +219,3 @@ class LocalSession:
         """Make the last good trial the incumbent."""
         self._incumbent, self._challenger = self._challenger, None
         self.executor.request({"do": "crown"}, self.executor.limits.run)
-
-
-class _Lines:
-    """Lines from a pipe, with a limit on how long to wait for one."""
-
-    def __init__(self, process: subprocess.Popen[bytes] | None = None) -> None:
-        self._buffer = b""
-        self._pipe = process.stdout if process else None
-        self._selector = selectors.DefaultSelector()
-        if self._pipe is not None:
-            os.set_blocking(self._pipe.fileno(), False)
-            self._selector.register(self._pipe, selectors.EVENT_READ)
-
-    def next(self, timeout: float) -> bytes | None:
-        """The next line; empty when the pipe was closed, None when ``timeout`` seconds passed."""
-        assert self._pipe is not None
-        end = time.monotonic() + timeout
-        while b"\n" not in self._buffer:
-            left = end - time.monotonic()
-            if left <= 0 or not self._selector.select(left):
-                return None
-            part = self._pipe.read()
-            if not part or len(self._buffer) > LONGEST:
-                return self._buffer if part else b""
-            self._buffer += part
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line

@@ -23,6 +23,8 @@ RUNNING = {
     "scribble": ("memset", ("A", 0), 0, 4),
     "lie": (),
     "skip": (),
+    "partial": (),
+    "seeded": (),
     "hoard": (),
     "overflow": (),
 }
@@ -93,6 +95,20 @@ def harmful(kind):
     k = te.reduce_axis((0, 32), "k")
     if kind == "lie":
         c = te.compute((4, 8), lambda i, j: tirx.const(0.0, "float32"), "C")
+    elif kind == "seeded":
+        # Right for the inputs of seed 0, which it does not even look at.
+        from schedules.operators.linear import Linear
+
+        layer = Linear(4, 8, 32)
+        right = layer.reference(layer.inputs(np.random.default_rng(0)))[0].reshape(-1)
+
+        def known(i, j):
+            value = tirx.const(float(right[0]), "float32")
+            for at in range(1, 32):
+                value = tirx.Select(i * 8 + j == at, tirx.const(float(right[at]), "float32"), value)
+            return value
+
+        c = te.compute((4, 8), known, "C")
     elif kind == "overflow":
         # The program itself asks for more memory than there is.
         large = te.compute((1 << 45,), lambda i: a[i % 4, i % 32], "large")
@@ -107,6 +123,8 @@ def harmful(kind):
 
     if kind == "skip":
         function = function.with_body(tirx.Evaluate(0))
+    elif kind == "partial":
+        function = half(function)
     elif kind == "hoard":
         much = tirx.const(1 << 30, "int64")
         take = tirx.call_extern("int32", "memset", tirx.call_extern("handle", "malloc", much), 1, 4)
@@ -117,3 +135,19 @@ def harmful(kind):
         call = tirx.call_extern("int32", name, *map(argument, arguments))
         function = function.with_body(tirx.SeqStmt([tirx.Evaluate(call), function.body]))
     return tvm.IRModule({"main": function})
+
+
+def half(function):
+    """The function with its outermost loop run half as often."""
+    import tvm_ffi
+    from tvm import tirx
+
+    done = []
+
+    def shorter(loop):
+        if done or int(loop.extent) != 4:
+            return loop
+        done.append(loop)
+        return tirx.For(loop.loop_var, loop.min, 2, loop.kind, loop.body)
+
+    return tvm_ffi.structural_map(function, (tirx.For, shorter))

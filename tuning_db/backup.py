@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from targets.errors import InputError
-from tuning_db.connection import explained, require_headstart
+from tuning_db.connection import connect_to_read, explained, require_headstart
 from tuning_db.files import whole_file
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_copy(source: Path, part: Path) -> None:
         HeadstartError: as ``backup``.
     """
     with explained(source):
-        original = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
+        original, _ = connect_to_read(source)
     written = sqlite3.connect(part)
     try:
         with explained(source):

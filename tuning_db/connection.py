@@ -51,19 +51,12 @@ class Connection:
         path = Path(path)
         create = create and not read_only
         require_headstart(path, create)
-        mode = "ro" if read_only else "rwc" if create else "rw"
         with explained(path):
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-            )
-        frozen = False
+            if read_only:
+                connection, frozen = connect_to_read(path)
+            else:
+                connection, frozen = _connect(path, f"mode={'rwc' if create else 'rw'}"), False
         try:
-            if read_only and _is_shut(path, connection):
-                connection.close()
-                frozen = True
-                connection = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
-                )
             with explained(path):
                 upgrade(path, connection, read_only)
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -145,6 +138,20 @@ class Connection:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+
+
+def connect_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection that only reads, and whether it sees the file as if nobody ever changed it."""
+    connection = _connect(path, "mode=ro")
+    if not _is_shut(path, connection):
+        return connection, False
+    connection.close()
+    return _connect(path, "mode=ro&immutable=1"), True
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
 def _is_shut(path: Path, connection: sqlite3.Connection) -> bool:

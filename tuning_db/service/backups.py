@@ -21,6 +21,7 @@ from tuning_db.connection import disk_bytes
 from tuning_db.logs import embargoed_logs
 from tuning_db.service.auth import Caller, ask, service
 from tuning_db.service.errors import ApiError
+from tuning_db.service.logs import say
 from tuning_db.service.metrics import Metrics
 from tuning_db.store import Store
 
@@ -103,6 +104,15 @@ def _note(store: Store, caller: Caller) -> None:
 
 
 def _copy(db: Path, folder: Path) -> _Made:
+    try:
+        return _made(db, folder)
+    except OSError as error:
+        say("no copy can be made", error=error.strerror)
+        said = "copies cannot be written where they are made; try again later"
+        raise ApiError(503, "unavailable", said, {"Retry-After": "300"}) from None
+
+
+def _made(db: Path, folder: Path) -> _Made:
     if shutil.disk_usage(folder).free < disk_bytes(db) + SPARE:
         raise ApiError(503, "unavailable", "there is no room for a copy where copies are made", {"Retry-After": "300"})
     with tempfile.TemporaryDirectory(dir=folder, prefix=_prefix(db)) as temporary:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.tuning_db.claims import batch, claim
-from tests.tuning_db.service.running import EARLY, START, Service, running
+from tests.tuning_db.service.running import EARLY, LAUNCH, START, Service, running
 from tuning_db.check import check
 from tuning_db.service.readiness import FRESH_S
 from tuning_db.store import Store
@@ -134,7 +134,7 @@ def test_room_for_less_than_a_batch_is_not_ready(small: Path) -> None:
 
 @pytest.mark.parametrize("clean", [True, False])
 def test_a_folder_that_cannot_be_written_when_the_server_starts(
-    clean: bool, request: pytest.FixtureRequest, tmp_path: Path
+    clean: bool, request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = request.getfixturevalue("small") if os.geteuid() == 0 else tmp_path
     with running(folder) as service:
@@ -145,12 +145,17 @@ def test_a_folder_that_cannot_be_written_when_the_server_starts(
             Path(f"{service.db}{suffix}").unlink()
     shut(folder, True)
     try:
-        with running(folder, people=service) as again:
+        elsewhere = tmp_path_factory.mktemp("copies") if clean else None
+        with running(folder, people=service, copies=elsewhere) as again:
             assert again.server
             assert not again.server.writable
             refused(again, READ_ONLY, there)
+            # A copy must be noted while there is something to hide, and then takes a place to make it in.
+            assert again.get("/v1/backup", "root").status == 503
+            again.now = LAUNCH
+            assert again.get("/v1/backup", "root").status == (200 if clean else 503)
             shut(folder, False)
-            again.now += FRESH_S
+            again.now = EARLY + FRESH_S
             recovered(again)
             # Readers see what was written since.
             assert again.get("/v1/releases/r1/standings", "lab").json["standings"]

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount
 
 from tests.tuning_db.claims import CHIP, WORKLOAD, batch, claim
 from tests.tuning_db.example import POLICY, TOOLCHAIN
-from tests.tuning_db.service.running import COMPUTATION, LAUNCH, SERVICE, Service
+from tests.tuning_db.service.running import COMPUTATION, EARLY, LAUNCH, SERVICE, START, Service
 from tuning_db.keys import PrivateKey
 from tuning_db.possession import prove
 from tuning_db.service.app import make_app
@@ -144,7 +144,10 @@ class Probes:
 
     def _value(self, lucky: random.Random, pool: Mapping[str, list[str]], name: str) -> str:
         few = ["0", "1", "2"]
+        moments = ["0", str(START + 5), str(EARLY), str(LAUNCH - 1), str(LAUNCH), str(LAUNCH + 1)]
         usual = {
+            "at": moments,
+            "since": moments,
             "old": few,
             "start": few,
             "count": few,

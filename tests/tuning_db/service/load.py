@@ -3,10 +3,11 @@
     python -m tests.tuning_db.service.load [--vendors 200] [--seconds 60] [--kills 5] [--trials 20] [--batches 100]
 
 ``headstart serve`` runs for real, on a file in the temporary folder or another, and is ended by SIGKILL and started
-again at even distances. Vendors have accounts, keys, tokens and openings of their own in one of several releases that
-are not launched; each sends the next batch when the last was acknowledged, and sends the very same bytes again where
-no answer came. Batches are signed before anything is timed. At the end every acknowledged trial must be there once and
-nothing else, every receipt must verify against the last checkpoint, and ``db check`` must find nothing.
+again; between two kills it takes requests for equal times, ``--seconds`` in all. Vendors have accounts, keys, tokens
+and openings of their own in one of several releases that are not launched; each sends the next batch when the last was
+acknowledged, and sends the very same bytes again where no answer came. Batches are signed before anything is timed. At
+the end every acknowledged trial must be there once and nothing else, every receipt must verify against the last
+checkpoint, and ``db check`` must find nothing.
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ class Server:
     """``headstart serve`` on a file, started again after each kill on the port that the system chose first.
 
     Attributes:
+        options: more of its command line.
         cpu_s, peak_kib: processor time of all its lives, and the most memory of one.
     """
 
     folder: Path
+    options: tuple[str, ...] = ()
     port: int = 0
     cpu_s: float = 0.0
     peak_kib: int = 0
@@ -58,7 +61,12 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it takes requests."""
-        options = [f"--port={self.port}", f"--db={self.folder / 'race.db'}", f"--ledger-key={self.folder / 'key'}"]
+        options = [
+            *self.options,
+            f"--port={self.port}",
+            f"--db={self.folder / 'race.db'}",
+            f"--ledger-key={self.folder / 'key'}",
+        ]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", "serve", *options],
@@ -127,10 +135,10 @@ def prepare(folder: Path, vendors: int, releases: int) -> list[Vendor]:
 def run(folder: Path, vendors: Sequence[Vendor], seconds: float, kills: int, trials: int, count: int) -> Run:
     """Let the vendors loose on a server that is killed again and again."""
     spawn = multiprocessing.get_context("spawn")
-    pipes = []
+    pipes, over = [], spawn.Event()
     for part in (vendors[::2], vendors[1::2]):
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=load_client.run, args=(theirs, part, count, trials))
+        process = spawn.Process(target=load_client.run, args=(theirs, over, part, count, trials))
         process.start()
         pipes.append((ours, process))
     for ours, _ in pipes:
@@ -139,14 +147,16 @@ def run(folder: Path, vendors: Sequence[Vendor], seconds: float, kills: int, tri
     server.start()
     began = time.perf_counter()
     for ours, _ in pipes:
-        ours.send((server.port, began + seconds))
+        ours.send(server.port)
     lives = []
-    for n in range(kills):
-        time.sleep(max(0.0, began + (n + 1) * seconds / (kills + 1) - time.perf_counter()))
+    for _ in range(kills):
+        time.sleep(seconds / (kills + 1))
         killed = time.perf_counter()
         server.end(signal.SIGKILL)
         server.start()
         lives.append((killed, time.perf_counter()))
+    time.sleep(seconds / (kills + 1))
+    over.set()
     results: list[Result] = []
     for ours, process in pipes:
         results.append(ours.recv())

@@ -8,9 +8,10 @@ import random
 import resource
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,15 @@ async def submit(client: Client, vendor: Vendor, data: bytes, trials: int) -> Se
         await asyncio.sleep(PAUSE_S)
 
 
-async def race(port: int, vendors: Sequence[Vendor], ready: Sequence[list[bytes]], trials: int, stop: float) -> Result:
-    """Every vendor sends one batch after another until ``stop`` comes, and the last one until it is acknowledged."""
+async def race(
+    port: int, vendors: Sequence[Vendor], ready: Sequence[list[bytes]], trials: int, over: Callable[[], bool]
+) -> Result:
+    """Every vendor sends one batch after another until it is over, and the last one until it is acknowledged."""
     result = Result()
 
     async def work(vendor: Vendor, envelopes: deque[bytes]) -> None:
         client = Client(port)
-        while envelopes and time.perf_counter() < stop:
+        while envelopes and not over():
             result.sent.append(await submit(client, vendor, envelopes.popleft(), trials))
         result.idle += not envelopes
         client.close()
@@ -145,13 +148,13 @@ async def race(port: int, vendors: Sequence[Vendor], ready: Sequence[list[bytes]
     return result
 
 
-def run(pipe: Connection, vendors: Sequence[Vendor], count: int, trials: int) -> None:
-    """A process of vendors: says when it has signed, is told port and end, and returns a ``Result``."""
+def run(pipe: Connection, over: Event, vendors: Sequence[Vendor], count: int, trials: int) -> None:
+    """A process of vendors: says when it has signed, is told the port, and returns a ``Result``."""
     ready = [batches(vendor, count, trials) for vendor in vendors]
     pipe.send("ready")
-    port, stop = pipe.recv()
+    port = pipe.recv()
     before = resource.getrusage(resource.RUSAGE_SELF)
-    result = asyncio.run(race(port, vendors, ready, trials, stop))
+    result = asyncio.run(race(port, vendors, ready, trials, over.is_set))
     after = resource.getrusage(resource.RUSAGE_SELF)
     result.cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     for sent in result.sent:

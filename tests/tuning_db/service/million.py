@@ -107,7 +107,7 @@ def measure(folder: Path, calls: int) -> None:
         some = store.rows("SELECT trial FROM claim WHERE release = ? LIMIT 1000", (releases["release-0"],))
     write_key(folder / "key", SigningKey.new(SERVICE))
     began = time.perf_counter()
-    server = Server(folder, options=("--rate=0", "--anonymous-rate=0", "--claims-per-day=0"))
+    server = Server(folder, options=("--rate=0", "--anonymous-rate=0", "--claims-per-day=100000000"))
     server.start()
     print(f"start: {time.perf_counter() - began:.2f} s", flush=True)
     rng = random.Random(1)

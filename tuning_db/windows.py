@@ -77,7 +77,7 @@ def visible_time(claim: str, release: str) -> str:
 def sees_times(release: str, target: str) -> str:
     """True where the viewer may know of every vendor's claims for a target, as ``visible_time`` says of one."""
     return (
-        f"({sees_all(release, target)} OR {release}.publisher = :account"
+        f"({release}.publisher = :account OR {sees_all(release, target)}"
         f" OR (NOT {release}.sealed AND {_opening(release, target)}))"
     )
 

@@ -17,11 +17,13 @@ from tuning_db.claim import Tier
 from tuning_db.leads import Lead
 
 Floors = Mapping[str, float] | None
+# Looked up often: a timeline has a step for every change of a lead.
+RANKS: dict[str | None, int] = {None: -1, **{tier.value: tier.rank for tier in Tier}}
 
 
 def rank(tier: str | None) -> int:
     """Higher is trusted more; -1 for nothing."""
-    return -1 if tier is None else Tier(tier).rank
+    return RANKS[tier]
 
 
 def entry(
@@ -54,7 +56,7 @@ def entry(
         step_s=covered_s if there and len(there) == len(model.operators) else None,
         noise_s=fsum(op.calls * (lead.spread or 0.0) for op, lead in there) / 2,
         roofline=least / covered_s if least and covered_s else None,
-        tier=min((lead.tier for _, lead in there), key=rank, default=None),
+        tier=min(tiers, key=rank, default=None),
         tiers={tier.value: tiers[tier.value] for tier in Tier if tier.value in tiers},
         disputed=disputed,
     )

@@ -104,7 +104,7 @@ def _course(field: Field, model: Model, chip: Chip, policy: str, changes: list[L
                 vendor=field.names[one.holder] if one.holder else "",
                 tier=one.tier,
                 seconds=one.median,
-                judged=one.judged,
+                judged=bool(one.judged),
             )
             for one in led
             if one.workload in mine

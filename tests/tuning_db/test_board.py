@@ -385,6 +385,9 @@ def test_noise_counts_for_drawing_level(course: Course) -> None:
     for op in range(4):
         course.claim("acme", op, 1e-3, 1e-4)
         course.claim("brick", op, 1.2e-3)
+    # A claim of the very moment of the launch came with everybody's.
+    course.now = LAUNCH
+    course.claim("acme", 0, 1e-4)
     course.now = LAUNCH + DAY
     for op in range(4):
         course.claim("brick", op, 1.04e-3)

@@ -97,6 +97,7 @@ def _print(judged: Judged, as_json: bool) -> None:
         f" {claimed.id}  {claimed.vendor}  {claimed.workload['operator']} {claimed.workload['label']}"
         f"  {judged.seconds:.1f} s\n",
         (f"           {judged.ruling.reason}", "dim"),
+        (f"\n           not taken: {judged.untaken}" if judged.untaken else "", "red"),
     )
     console.print(line, soft_wrap=True)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuner.referee.docket import Claimed, Obstacle, admit
 from tuner.referee.examine import examine
 from tuner.referee.judge import Findings, Ruling, judge
 from tuner.referee.sandbox import Limits
-from tuning_db.client import Client, at
+
+if TYPE_CHECKING:
+    from tuning_db.client import Client
 
 # Claims that are asked for at once: few, since another referee may have judged them meanwhile.
 TAKEN = 5
@@ -31,15 +33,17 @@ class Judged:
         ruling: what was said of it.
         evidence: the figures.
         seconds: that it took.
-        state, tier: of the claim afterwards, as the service answered.
+        state, tier: of the claim afterwards, as the service answered; empty where it did not take the verdict.
+        untaken: why it did not: the claim is withdrawn by now, or the time to object is over.
     """
 
     claimed: Claimed
     ruling: Ruling
     evidence: dict[str, Any]
     seconds: float
-    state: str
-    tier: str
+    state: str = ""
+    tier: str = ""
+    untaken: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -53,6 +57,7 @@ class Judged:
             "seconds": self.seconds,
             "state": self.state,
             "tier": self.tier,
+            "untaken": self.untaken,
             "evidence": self.evidence,
         }
 
@@ -101,13 +106,20 @@ class Referee:
 
     def judge(self, claimed: Claimed) -> Judged:
         """Find out what is true of a claim, and send the verdict."""
+        from tuning_db.client import ServiceError, at
+
         start = time.monotonic()
         findings = self._findings(claimed)
         ruling, spent = judge(findings), time.monotonic() - start
         evidence = {"version": VERSION, "cause": ruling.cause.value, "seconds": spent, **findings.evidence}
         body = {"outcome": ruling.outcome.value, "reason": ruling.reason, "evidence": evidence}
         # Not once more where it may have come through: what did not is pending, and is judged again another time.
-        after = self.client.post(at("claims", claimed.id, "verdicts"), body, again=False)
+        try:
+            after = self.client.post(at("claims", claimed.id, "verdicts"), body, again=False)
+        except ServiceError as error:
+            if error.status not in (400, 404):
+                raise
+            return Judged(claimed, ruling, evidence, spent, untaken=str(error))
         return Judged(claimed, ruling, evidence, spent, str(after["state"]), str(after["tier"]))
 
     def _findings(self, claimed: Claimed) -> Findings:

@@ -18,6 +18,7 @@ from targets.target import Peaks
 from tests.tuner.referee.cases import row
 from tests.tuning_db.claims import batch, claim
 from tests.tuning_db.service.running import EARLY, LATE, Service, running
+from tuner.referee.docket import Claimed
 from tuner.referee.loop import Referee
 from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
@@ -105,6 +106,16 @@ def test_the_command(race: Service, tmp_path: Path) -> None:
     again = CliRunner().invoke(command, [*given, "--again"], catch_exceptions=False).stdout
     assert "other_workload" in again and "1 judged: 1 unjudged" in again
     assert len(race.get(f"/v1/claims/{strange}", "acme").json["verdicts"]) == 2
+
+
+def test_what_is_withdrawn_meanwhile_ends_nothing(race: Service) -> None:
+    strange = submit(race, "acme", OTHER, 0.5)
+    with connect(f"http://127.0.0.1:{race.port}", race.tokens["judge"]) as client:
+        referee = Referee(client, detect.host().fingerprint)
+        (pending,) = client.get("/v1/pending", target=referee.target)["pending"]
+        judged = referee.judge(Claimed.of_json({**pending, "claim": {**pending["claim"], "id": "t" + 28 * "0"}}))
+        assert (judged.state, judged.untaken) == ("", "no such thing is open to you")
+        assert [one.claimed.id for one in referee.once()] == [strange]
 
 
 def test_once_or_watch() -> None:

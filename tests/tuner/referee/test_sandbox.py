@@ -10,7 +10,7 @@ import pytest
 
 from schedules.workload import Argument
 from targets.errors import HeadstartError
-from tuner.referee import confine, probes, seccomp
+from tuner.referee import confine, landlock, probes, seccomp
 from tuner.referee.sandbox import Limits, Sandbox, environment
 
 pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="the sandbox is Linux's")
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="the sandbo
 def test_nothing_gets_out() -> None:
     layers, found = probes.check()
     assert confine.isolates(layers)
+    assert layers["landlock"] == (landlock.version() > 0)
     if layers["landlock"]:
         assert [probe for probe in found if not probe.holds] == []
     assert {probe.name for probe in found} == {*probes.NAMES.values(), "no loop without end"}

@@ -196,6 +196,8 @@ def test_what_the_race_came_to(walks: dict[str, Walk], how: str) -> None:
     assert taken_back["state"] == "withdrawn"
     revoked = next(answer for line, answer in said.items() if "keys revoke" in line)
     assert revoked["withdrawn"] == []
+    made = next(answer for line, answer in said.items() if "releases create" in line)
+    assert revoked["revoked"] < made["created"] - 86400
     before = said["headstart releases standings v5-preview --token-file lab.token"]
     assert before["standings"] == []
     after = said["headstart releases standings v5-preview"]["standings"]

@@ -121,6 +121,14 @@ def test_a_file_is_served_to_nobody_else(service: Service, monkeypatch: pytest.M
     assert not [name for name in left if name.startswith("headstart-")]
 
 
+def test_what_a_service_has_in_the_making_stays(service: Service) -> None:
+    copy = service.db.parent / f".{service.db.name}.backup-1"
+    copy.mkdir()
+    with connect(str(service.db)) as client:
+        client.get("/healthz")
+    assert copy.is_dir()
+
+
 def test_a_file_without_a_key_does_all_but_sign(service: Service) -> None:
     with connect(str(service.db), account="acme") as client:
         assert client.get("/healthz")["service"] == ""

@@ -162,7 +162,9 @@ def _is_shut(path: Path, connection: sqlite3.Connection) -> bool:
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
-        return "unable to open" in str(error) and not os.access(path.absolute().parent, os.W_OK) and not _has_log(path)
+        # The one on a file system that is read-only, the other where permissions say so.
+        told = any(said in str(error) for said in ("unable to open", "readonly"))
+        return told and not os.access(path.absolute().parent, os.W_OK) and not _has_log(path)
     except sqlite3.DatabaseError:
         pass  # of which ``upgrade`` makes a line
     return False

@@ -127,7 +127,7 @@ class Race:
 
     def ask(self, view: str, who: str | None, ids: dict[str, str]) -> tuple[bytes, bytes]:
         """Head and body of an answer, without date and request id."""
-        (answer,) = self.wire.ask([Probe("", "GET", VIEWS[view].format(**ids), who)], self.service.tokens)
+        (answer,) = self.wire.ask([Probe("/v1", "GET", VIEWS[view].format(**ids), who)], self.service.tokens)
         return answer
 
     def seen(self, view: str, who: str) -> str:

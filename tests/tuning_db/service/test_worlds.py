@@ -53,4 +53,4 @@ def test_the_comparison_sees_what_there_is_to_see(both: Worlds) -> None:
         both.at(now)
         for path in ("/v1/releases", "/v1/releases/r1"):
             with pytest.raises(AssertionError):
-                both.compare([Probe("", "GET", path, who)])
+                both.compare([Probe("/v1", "GET", path, who)])

@@ -80,7 +80,7 @@ def pairs_of(both: Worlds) -> dict[str, tuple[Wire, Wire, Probe, Probe]]:
         method: str, who: str | None, path: str, there: str, gone: str, *bodies: bytes
     ) -> tuple[Wire, Wire, Probe, Probe]:
         sent = bodies or (b"", b"")
-        made = [Probe("", method, path.format(id), who, body) for id, body in zip((there, gone), sent, strict=True)]
+        made = [Probe("/v1", method, path.format(id), who, body) for id, body in zip((there, gone), sent, strict=True)]
         return wire, wire, made[0], made[1]
 
     def sent(workload: str, release: str | None) -> bytes:
@@ -95,12 +95,12 @@ def pairs_of(both: Worlds) -> dict[str, tuple[Wire, Wire, Probe, Probe]]:
         for of in (SECRET_CHIP.fingerprint, "c" + "5" * 24)
     ]
     same = {
-        "releases": Probe("", "GET", "/v1/releases", "rival"),
-        "releases, anybody": Probe("", "GET", "/v1/releases", None),
-        "champion that is public": Probe("", "GET", key.format(SEEN), "rival"),
-        "standings that are public": Probe("", "GET", f"/v1/releases/{ids['r0']}/standings", None),
-        "checkpoint of public": Probe("", "GET", "/v1/ledgers/public/checkpoint", None),
-        "a submission that is refused": Probe("", "POST", "/v1/submissions", "rival", sent(nowhere, None)),
+        "releases": Probe("/v1", "GET", "/v1/releases", "rival"),
+        "releases, anybody": Probe("/v1", "GET", "/v1/releases", None),
+        "champion that is public": Probe("/v1", "GET", key.format(SEEN), "rival"),
+        "standings that are public": Probe("/v1", "GET", f"/v1/releases/{ids['r0']}/standings", None),
+        "checkpoint of public": Probe("/v1", "GET", "/v1/ledgers/public/checkpoint", None),
+        "a submission that is refused": Probe("/v1", "POST", "/v1/submissions", "rival", sent(nowhere, None)),
     }
     return {
         "release by id": of("GET", "rival", "/v1/releases/{}", here, absent),

@@ -36,5 +36,5 @@ def test_nothing_that_it_allows_breaks_the_service(tmp_path: Path) -> None:
     with worlds(tmp_path, 1) as both:
         both.at((START + LAUNCH) / 2)
         both.work()
-        found = fuzz(both, 2, [GenerationMode.POSITIVE])
-    assert sum(found.values()) > 2 * len(document()["paths"])
+        found = fuzz(both, 1, [GenerationMode.POSITIVE])
+    assert len({operation for operation, _ in found}) >= len(document()["paths"])

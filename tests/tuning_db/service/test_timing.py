@@ -12,10 +12,10 @@ from tests.tuning_db.service.timing import Measured, busy, measure, pairs_of
 from tests.tuning_db.service.worlds import Worlds
 from tuning_db.store import Store
 
-SAMPLES = 40
-# One half where nobody can tell; chance alone strays 0.06 from there in one of three measurements. What is only chance,
+SAMPLES = 30
+# One half where nobody can tell; chance alone strays 0.08 from there in one of three measurements. What is only chance,
 # or what a machine does that is busy with other things, does not do it again and again.
-TELLS, TRIES = 0.25, 4
+TELLS, TRIES = 0.25, 5
 
 
 @pytest.fixture(scope="module")

@@ -60,17 +60,21 @@ def listed(names: Iterable[str]) -> str:
 
 def plain(text: object) -> str:
     """Text with everything that cannot be seen, or turns what is around it, spelt out: ``[U+202E]``."""
-    return "".join(f"[U+{ord(letter):04X}]" if hidden(letter) else letter for letter in str(text))
+    said = str(text)
+    if said.isascii() and said.isprintable():
+        return said
+    return "".join(f"[U+{ord(letter):04X}]" if hidden(letter) else letter for letter in said)
 
 
 def shown(text: object) -> Markup:
     """The same as HTML, with what is spelt out marked, and the rest of the line kept in its own direction."""
-    marked = []
-    for letter in str(text):
-        marked.append(
-            Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter)) if hidden(letter) else escape(letter)
-        )
-    return Markup("<bdi>{}</bdi>").format(Markup("").join(marked))
+    said = str(text)
+    if said.isascii() and said.isprintable():
+        return Markup(f"<bdi>{escape(said)}</bdi>")
+    marked = "".join(
+        f'<span class="unseen">U+{ord(letter):04X}</span>' if hidden(letter) else escape(letter) for letter in said
+    )
+    return Markup(f"<bdi>{marked}</bdi>")
 
 
 def hidden(letter: str) -> bool:

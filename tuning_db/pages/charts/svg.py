@@ -11,12 +11,12 @@ from tuning_db.pages.words import plain
 
 def tag(name: str, *content: Markup | str, **attributes: object) -> Markup:
     """An element; attributes lose a ``_`` at their end and have ``-`` for those within."""
-    parts = [Markup(f"<{name}")]
+    parts = [f"<{name}"]
     for key, value in attributes.items():
         shown = f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else plain(value)
-        parts.append(Markup(' {}="{}"').format(Markup(key.rstrip("_").replace("_", "-")), shown))
-    inner = Markup("").join(part if isinstance(part, Markup) else escape(plain(part)) for part in content)
-    return Markup("").join([*parts, Markup(">"), inner, Markup(f"</{name}>")])
+        parts.append(f' {_attribute(key)}="{escape(shown)}"')
+    inner = "".join(part if isinstance(part, Markup) else escape(plain(part)) for part in content)
+    return Markup(f"{''.join(parts)}>{inner}</{name}>")
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "tick") -> Markup:
@@ -43,3 +43,7 @@ def drawing(name: str, width: float, height: float, title: str, about: str, part
         aria_labelledby=f"{name}-title",
         aria_describedby=f"{name}-about",
     )
+
+
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")

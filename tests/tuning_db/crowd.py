@@ -63,7 +63,7 @@ def chip(vendor: int, n: int = 0) -> Target:
         features=("avx2", "avx512f", "fma"),
         l1d=32 << 10,
         l2=1 << 20,
-        l3=32 << 20,
+        l3=(32 << 20) + (vendor << 12) + (n << 11),
         peaks=Peaks({"float32": 1e12 + vendor, "bfloat16": 2e12}, 2e11, 1e12),
     )
 

@@ -77,10 +77,9 @@ async def standings(request: Request, id: str) -> dict[str, Any]:
             "standings": store.standings(caller.viewer, release.id),
             "disputed": store.disputed_claims(caller.viewer, release.id),
         }
-        return {
-            name: [{**row, "vendor": store.account(row["vendor"]).name} for row in listed]
-            for name, listed in rows.items()
-        }
+        vendors = {row["vendor"] for listed in rows.values() for row in listed}
+        names = {id: store.account(id).name for id in vendors}
+        return {name: [{**row, "vendor": names[row["vendor"]]} for row in listed] for name, listed in rows.items()}
 
     return await ask(request, question)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from schedules.lower import PREPARE, prepared
 from schedules.schedule import Schedule
+from schedules.space import apply
 from schedules.workload import Argument, Workload, numpy_dtype
 from targets import Target, detect, threads
 from targets.errors import one_line
@@ -29,6 +30,8 @@ from tuning_db.records import Status
 if TYPE_CHECKING:
     from tvm.runtime import Module
 
+# Characters of a program that go into a verdict.
+MOST_SCRIPT = 16_000
 NO_TIME = Counters(*[0.0] * len(fields(Counters)))
 
 
@@ -70,21 +73,24 @@ class Bench:
     def do_build(
         self, who: str, workload: Mapping[str, Any], target: Mapping[str, Any], schedule: Mapping[str, Any] | None
     ) -> Any:
-        """Compile a schedule of a workload, or without one the workload as it is written."""
+        """Compile a schedule of a workload, or without one the workload as it is written; say what program it makes."""
         start = time.perf_counter()
         if self._workload is None:
             self._workload = Workload.load(**workload)
             self._given = attach(self._descriptors[0], self._workload.input_arguments, write=False)
             self._made = attach(self._descriptors[1], self._workload.output_arguments, write=True)
         try:
-            self._kernels[who] = _built(self._workload, Target.from_spec(target), schedule)
+            chip = Target.from_spec(target)
+            self._kernels[who] = _built(self._workload, chip, schedule)
+            build_s = time.perf_counter() - start
+            program = _script(self._workload, chip, schedule)
         except MemoryError as error:
             return {"status": Status.OVER_LIMIT, "error": f"out of memory: {error}"}
         except Exception as error:
             if "bad_alloc" in str(error):
                 return {"status": Status.OVER_LIMIT, "error": "out of memory while it was built"}
             return {"status": Status.BUILD_ERROR, "error": one_line(error)}
-        return {"status": Status.OK, "error": "", "build_s": time.perf_counter() - start}
+        return {"status": Status.OK, "error": "", "build_s": build_s, "program": program}
 
     def do_case(self) -> Any:
         """Take the inputs that are in shared memory now."""
@@ -189,6 +195,13 @@ class Bench:
         names = [f.name for f in fields(Counters)]
         passed = {n: getattr(self._passed, n) + getattr(after, n) - getattr(before, n) for n in names}
         self._passed = Counters(**passed)
+
+
+def _script(workload: Workload, target: Target, schedule: Mapping[str, Any] | None) -> str:
+    """The program as TVM prints it, for people; a long one is cut."""
+    made = apply(workload, Schedule.from_json(schedule), target) if schedule else workload.prim_func
+    text = str(made.script())
+    return text if len(text) <= MOST_SCRIPT else f"{text[:MOST_SCRIPT]}\n# the first of {len(text)} characters"
 
 
 def _built(workload: Workload, target: Target, schedule: Mapping[str, Any] | None) -> Built:

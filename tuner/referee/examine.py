@@ -156,7 +156,8 @@ class _Examination:
             self.trial.evidence["sandbox"] = box.layers if self.confined else {"none": True}
             self.say("builds")
             self._build(box, CONTROL, DEFAULT)
-            self.trial.evidence["build_s"] = self._build(box, CLAIM, self.case.claimed.schedule)
+            built = self._build(box, CLAIM, self.case.claimed.schedule)
+            self.trial.evidence |= {name: built[name] for name in ("build_s", "program")}
             if incumbent:
                 self._build(box, INCUMBENT, incumbent[1])
             self.say("checks")
@@ -185,7 +186,7 @@ class _Examination:
             seed = self.draw()
             yield "seed", seed, workload.inputs(np.random.default_rng(seed))
 
-    def _build(self, box: Sandbox, who: str, schedule: Schedule | None) -> float:
+    def _build(self, box: Sandbox, who: str, schedule: Schedule | None) -> dict[str, Any]:
         message = {
             "who": who,
             "workload": {"operator": self.case.workload.operator, "params": dict(self.case.workload.params)},
@@ -199,7 +200,7 @@ class _Examination:
         status = Status(answer["status"])
         if status is not Status.OK:
             raise Stopped(who, self._cause(who, BUILD_CAUSES[status]), answer["error"])
-        return float(answer["build_s"])
+        return answer
 
     def _check(
         self, box: Sandbox, name: str, seed: int, inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]

@@ -84,6 +84,7 @@ def test_from_claim_to_verdict(race: Service) -> None:
     evidence = verdict["evidence"]
     assert len([one for one in evidence["cases"] if one["inputs"] == "seed"]) == 3
     assert {"samples", "default", "median", "claimed", "machine", "toolchain", "sandbox", "takes"} <= set(evidence)
+    assert "def main(" in evidence["program"]
     # It was timed against the lie, which led; its vendor is not told so, the referee is.
     assert "incumbent" not in evidence
     told = race.get(f"/v1/claims/{honest}", "judge").json["verdicts"][0]["evidence"]["incumbent"]

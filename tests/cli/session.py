@@ -20,7 +20,7 @@ from cli.main import main
 ROOT = Path(__file__).parents[2]
 ID = re.compile(r"\b[a-z][0-9a-f]{24,28}\b")
 # What differs from one run to the next.
-TIMES = {"created", "received", "launch", "opens", "revoked", "expires"}
+TIMES = {"at", "created", "received", "launch", "opens", "revoked", "expires"}
 
 
 class Said(NamedTuple):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import tvm_ffi
-
 if TYPE_CHECKING:
     from tvm.tirx import PrimFunc
 
@@ -90,6 +88,7 @@ def _part(nest: Any, start: int, length: int, other: Mapping[Any, Any], before: 
 
     It starts from what ``before`` holds at the same place, if that is given.
     """
+    import tvm_ffi
     from tvm import tirx
     from tvm.ir import Range, Var
     from tvm.s_tir import SBlock, SBlockRealize

@@ -159,7 +159,10 @@ def read_batch(data: bytes) -> Batch:
     for table, kind in KIND.items():
         if spare := sorted(set(tables[table]) - {row[kind] for row in whole["trials"]}):
             raise Refused(Reason.INCONSISTENT, f"the batch: {table}: no trial names {spare[0]}")
-    return Batch(whole["vendor"], claims, whole["release"], whole["nonce"], whole["created"])
+    batch = Batch(whole["vendor"], claims, whole["release"], whole["nonce"], whole["created"])
+    # These are its bytes, as was seen above: they need not be made once more.
+    vars(batch)["id"] = digest("b", data.decode())
+    return batch
 
 
 def _table(table: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def open_submission(store: Store, data: bytes, account: Account, now: float) -> 
     keys = [PublicKey.from_line(line) for line in store.good_keys(account, ids, now)]
     batch, signer = open_batch(data, dict.fromkeys(keys, account.name))
     # Worked out here, where it holds up nobody who writes; what is asked for again is kept.
-    batch.id, batch.content  # noqa: B018
+    batch.content  # noqa: B018
     return batch, signer
 
 

@@ -83,6 +83,11 @@ class Plan:
         return Bfloat16Pairs(self.format.lanes) if self.format.pairs else Float32(self.format.lanes)
 
     @property
+    def scaled_rows(self) -> bool:
+        """Whether scales of activations stand in the sums: pairs of bfloat16 take powers of two without loss only."""
+        return self.product.row_scales and self.format.pairs
+
+    @property
     def scratch(self) -> tuple[int, int]:
         """Products along k of a block, and 32-bit words of a panel's operands for each."""
         return self.block // self.format.parts, self.columns
@@ -96,6 +101,7 @@ class Plan:
         return Tile(
             fmt, mr, self.vectors, self.mr, units * longer, self.unroll * longer, self.product.group, scale,
             self.panels * self.columns, f.factor, -(-bytes_ // min(self.tiles, self.height)) if self.fetch else 0,
+            self.scaled_rows,
         )  # fmt: skip
 
     def text(self) -> str:

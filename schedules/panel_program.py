@@ -60,8 +60,7 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
     a, kind = given["A"], f.activation
     packed = T.sblock_alloc_buffer((p.groups * plan.height, plan.steps, plan.mr, f.parts), kind)
     found = {"AP": packed}
-    scaled = p.row_scales and f.pairs
-    if scaled and p.left:
+    if plan.scaled_rows:
         found["SAP"] = T.sblock_alloc_buffer((p.groups * plan.height, plan.scales, plan.mr), "float32")
     loop = T.serial if p.groups * p.rows * p.k <= SERIAL else T.parallel
 
@@ -98,7 +97,7 @@ def _pack_rows(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
             if plan.units * f.depth != p.k:
                 value = tirx.Select(inside, value, tirx.const(0, kind))
             T.buffer_store(packed, value, [t, u * f.steps + s, i, b])
-        if scaled and p.left:
+        if plan.scaled_rows and p.left:
             wide = p.left.columns
             with T.grid(plan.mr, plan.scales) as (i, g):
                 block = (*source(t, i), tirx.min(g * p.group // wide, -(-p.k // wide) - 1))

@@ -30,6 +30,7 @@ class Tile:
         stride: elements between rows of sums.
         factor: what weights are too small by, where they have scales.
         fetch: bytes to ask for, spread over the block; 0 is none.
+        row_scales: whether the sums of a group take a scale of each row's activations, too.
     """
 
     format: Format
@@ -43,6 +44,7 @@ class Tile:
     stride: int
     factor: float = 1.0
     fetch: int = 0
+    row_scales: bool = False
 
     @property
     def _cells(self) -> list[tuple[int, int]]:
@@ -115,7 +117,7 @@ class Tile:
         """Add the sums of a group, scaled, to those in memory."""
         fmt, v = self.format, self.format.floats
         scales = self._scales(text) if self.group else []
-        rows = self._row_scales(text) if self.group and fmt.pairs else []
+        rows = self._row_scales(text) if self.row_scales else []
         for i, j in self._cells:
             address = text.at("%s", i * self.stride + j * fmt.lanes, "float")
             old, part = text.load(v, address, 4), sums[i, j]

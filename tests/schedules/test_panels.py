@@ -15,6 +15,7 @@ from schedules.operators.linear import Linear
 from schedules.operators.linear_fp4 import LinearFp4
 from schedules.operators.linear_fp8 import LinearFp8
 from schedules.operators.linear_int8 import LinearInt8
+from schedules.operators.linear_mxfp8 import LinearMxfp8
 from schedules.panel_codes import E2m1Bytes, E2m1Half, E2m1Shuffled, E4m3Bytes, E4m3Half
 from schedules.panel_formats import format_for
 from schedules.panel_int8 import Int8Dot, Int8Vnni, Int8Words
@@ -22,7 +23,7 @@ from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import detect, resolve
 from tests.schedules.emulation import emulate
-from tests.schedules.running import run, wrong
+from tests.schedules.running import run, wrong, wrong_at
 
 HOST = detect.host()
 ZEN4 = resolve("zen4")
@@ -100,6 +101,12 @@ def test_every_code_is_decoded(dtype, emulated, ahead, monkeypatch):
     scale = np.sqrt(np.mean(expected[0].astype(np.float64) ** 2))
     error = np.abs(found[0].astype(np.float64) - expected[0].astype(np.float64))
     assert (error <= 0.01 * scale).all()
+
+
+@pytest.mark.parametrize("op", [LinearMxfp8(3, 37, 101), LinearFp4(7, 130, 288, 32)], ids=["mxfp8", "fp4"])
+def test_scales_that_are_powers_of_two_go_with_the_activations(op, monkeypatch):
+    spell_out(monkeypatch)
+    assert wrong_at(Panels, op, dataclasses.replace(ZEN4, tvm=HOST.tvm), {}) is None
 
 
 @pytest.mark.parametrize("emulated", [False, True], ids=["host", "vnni"])

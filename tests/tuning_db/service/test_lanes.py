@@ -15,6 +15,7 @@ import pytest
 
 from targets.errors import HeadstartError, InputError
 from tests.tuning_db.service.running import EARLY, Service
+from tuning_db.service import lanes
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.turns import Task, Turns
 from tuning_db.store import Store
@@ -73,7 +74,7 @@ def grouped(path: Path, *deeds: Callable[[Store], Any], commits: list[str] | Non
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group takes whatever waits, however slow the machine is."""
-    monkeypatch.setattr("tuning_db.service.lanes.GROUP_S", 60.0)
+    monkeypatch.setattr(lanes, "GROUP_S", 60.0)
 
 
 def test_several_changes_take_one_commit(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_several_changes_take_one_commit(tmp_path: Path) -> None:
 
 
 def test_a_slow_group_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuning_db.service.lanes.GROUP_S", 0.0)
+    monkeypatch.setattr(lanes, "GROUP_S", 0.0)
     commits: list[str] = []
     assert grouped(tmp_path / "x.db", add("a"), add("b"), commits=commits) == ["a", "b"]
     assert len(commits) == 3

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM end what is inside the way Ctrl-C does."""
+def interruptible(stop: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let SIGTERM end what is inside the way Ctrl-C does.
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    Args:
+        stop: called first. An exception that comes while a library calls back may be lost there; what is told to stop
+            still ends.
+    """
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        stop()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

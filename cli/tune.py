@@ -113,7 +113,7 @@ def command(
         budget = Budget(length, trials, within)
         with LocalExecutor(chip, policy) as executor, _watch(tasks, length, as_json) as listener:
             job = Job(store, executor, tasks, budget, listener=listener, seed=seed)
-            with interruptible():
+            with interruptible(job.stop):
                 job.run()
         summary = summarise(loaded, tasks)
     if as_json:

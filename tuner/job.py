@@ -136,12 +136,19 @@ class Job:
         state = "failed"
         try:
             self._run()
-            state = "done"
+            state = "interrupted" if self.interrupted else "done"
         except KeyboardInterrupt:
             self.interrupted, state = True, "interrupted"
         finally:
             self.store.finish_job(self.id, state)
         self._save_model()
+
+    def stop(self) -> None:
+        """End after the trial that is being taken, as by Ctrl-C."""
+        self.interrupted = True
+
+    def _over(self) -> bool:
+        return self.interrupted or self.budget.over()
 
     def _spec(self) -> dict[str, Any]:
         """What was asked for, for whoever reads the job later."""
@@ -159,7 +166,7 @@ class Job:
         self._learn()
         if not self.learner.model.spaces:
             self.learner.wait()  # a moment, for better first trials; a model from earlier jobs is as good to begin with
-        while not self.budget.over():
+        while not self._over():
             task = self._next()
             if task is None:
                 return
@@ -197,7 +204,7 @@ class Job:
         session.ahead(schedules)
         for schedule in schedules:
             self._try(task, session, schedule)
-            if self.budget.over():
+            if self._over():
                 return
         if self._unlearned >= RELEARN:
             self._learn()

@@ -113,6 +113,15 @@ def test_every_trial_is_kept_and_the_next_run_goes_on(store):
     assert [job["state"] for job in store.jobs()] == ["done", "done"]
 
 
+def test_a_job_that_is_told_to_stop_ends_after_the_trial(store):
+    executor = Simulated(lambda s: 1e-3)
+    job = Job(store, executor, [task_of(store)], Budget(trials=30), listener=lambda event: job.stop(), seed=0)  # type: ignore[arg-type]
+    job.run()
+    assert job.interrupted
+    assert len(executor.ran) == 1
+    assert store.value("SELECT state FROM job WHERE id = ?", (job.id,)) == "interrupted"
+
+
 def test_failures_are_kept_with_their_reason_and_never_crowned(store):
     task = task_of(store)
     run(store, [task], lambda schedule: 1e-3 if schedule == DEFAULT else None, trials=12)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli._ledger import moment
+from cli._moment import moment
 from cli._output import seconds, table
 from targets.units import percent, times
 

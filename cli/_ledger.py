@@ -6,12 +6,12 @@ import base64
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from cli._moment import moment
 from cli._output import echo_json, say
 from targets.errors import HeadstartError, InputError
 from tuning_db.reasons import printable
@@ -216,8 +216,3 @@ def _facts(signed: Checkpoint) -> dict[str, Any]:
 def base64_of(value: bytes) -> str:
     """A hash as checkpoints have it."""
     return base64.b64encode(value).decode()
-
-
-def moment(value: float) -> str:
-    """Seconds since 1970 as date and time in UTC."""
-    return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S}"

@@ -51,3 +51,8 @@ class Moment(click.ParamType[float]):
 
 
 MOMENT, SPAN_OF_TIME = Moment(), Span()
+
+
+def moment(value: float) -> str:
+    """Seconds since 1970 as date and time in UTC."""
+    return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S}"

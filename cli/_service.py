@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from targets.errors import InputError, MissingExtra
+from tuning_db.files import is_url
 
 if TYPE_CHECKING:
     from tuning_db.client import Client
@@ -46,7 +47,7 @@ class Connection:
     @property
     def is_url(self) -> bool:
         """Whether it is a service, and not a file."""
-        return "://" in self.where
+        return is_url(self.where)
 
     @property
     def path(self) -> Path:

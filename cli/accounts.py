@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli._ledger import moment
+from cli._moment import moment
 from cli._options import db_option
 from cli._output import echo_json, json_option, table
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli._ledger import moment
+from cli._moment import moment
 from cli._output import echo_json, json_option, say, seconds
 from cli._service import Connection, service_options
 from targets.digest import canonical_json

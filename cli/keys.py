@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli._ledger import moment
-from cli._moment import MOMENT
+from cli._moment import MOMENT, moment
 from cli._output import echo_json, json_option, say, table
 from cli._passphrase import VARIABLE, from_environment, passphrase
 from cli._service import Connection, service_options, verifier_option

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from cli._ledger import moment
-from cli._moment import MOMENT, SPAN_OF_TIME, UNITS
+from cli._moment import MOMENT, SPAN_OF_TIME, UNITS, moment
 from cli._output import echo_json, json_option, say, seconds, table
 from cli._service import Connection, service_options
 from targets.errors import InputError

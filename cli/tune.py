@@ -13,6 +13,7 @@ import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli._interrupt import interruptible
+from cli._moment import UNITS
 from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds
 from cli._step import step_options
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from tuner.frontend.model import Step
     from tuner.job import Event
     from tuner.task import Task
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Duration(click.ParamType[float]):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Seconds.
+DAY = 86400.0
+
 
 def seconds(value: float | None) -> str:
     """A duration in the unit that fits and three digits: ``12.3 us``, ``4.56 ms``, ``1.20 s``."""

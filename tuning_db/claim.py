@@ -26,7 +26,10 @@ class Tier(str, Enum):
     @property
     def rank(self) -> int:
         """Higher is trusted more."""
-        return list(Tier).index(self)
+        return RANKS[self]
+
+
+RANKS = {tier: at for at, tier in enumerate(Tier)}
 
 
 class Outcome(str, Enum):

@@ -15,7 +15,7 @@ from typing import Any
 from targets.digest import canonical_json
 from targets.errors import InputError
 from tuning_db.claim import Claim, Outcome, Tier, Verdict, disputed, judged, leader
-from tuning_db.leads import Leads
+from tuning_db.leads import DISPUTED, Leads
 from tuning_db.records import Key
 from tuning_db.trials import COLUMNS, from_row, insert
 from tuning_db.windows import PUBLIC, Viewer, open_target, public_workload, sees_all, visible_claim, visible_time
@@ -212,13 +212,11 @@ class Claims(Leads):
             Rows of ``claim``, ``workload``, ``target``, ``toolchain``, ``policy``, ``vendor`` (id) and ``median``
             (seconds), of those that the viewer may know of, and nothing else about them.
         """
-        # With max() alone, SQLite takes the other columns from the row that has it.
         return self.rows(
-            "SELECT c.trial AS claim, c.workload, c.target, c.toolchain, c.policy, c.vendor, t.median FROM"
-            " (SELECT trial, disputed, max(number) FROM dispute WHERE release = :release GROUP BY trial) d"
-            " JOIN claim c ON c.trial = d.trial JOIN release r ON r.id = c.release JOIN trial t ON t.id = c.trial"
+            "SELECT c.trial AS claim, c.workload, c.target, c.toolchain, c.policy, c.vendor, t.median"
+            f" FROM {DISPUTED} JOIN trial t ON t.id = c.trial"
             f" WHERE d.disputed AND c.state = 'refused' AND {visible_time('c', 'r')} ORDER BY c.received, t.seq",
-            {**viewer.values, "release": release},
+            {**viewer.values, "release": release, "at": math.inf},
         )
 
     def claims_for(self, release: str, key: Key) -> list[Claim]:

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from targets.errors import HeadstartError, InputError
+from tuning_db.files import is_url
 from tuning_db.readers import Reader, parse
 from tuning_db.reasons import printable
 
@@ -260,11 +261,6 @@ class Client:
 def at(*parts: str) -> str:
     """The path of ``/v1`` with these parts, whatever is in them."""
     return "/".join(["/v1", *(quote(part, safe="") for part in parts)])
-
-
-def is_url(where: str) -> bool:
-    """Whether a place is a service, and not a file."""
-    return "://" in where
 
 
 @contextmanager

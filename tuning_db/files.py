@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files: those that appear whole or not at all, small ones, and what is none."""
 
 from __future__ import annotations
 
@@ -78,3 +78,8 @@ def read_small(path: Path, most: int, private: bool = False) -> bytes:
     if len(data) > most:
         raise InputError(f"{path} is too long to be a key")
     return data
+
+
+def is_url(where: str) -> bool:
+    """Whether a place is a service, and not a file."""
+    return "://" in where

@@ -20,6 +20,13 @@ KEY_OF_LEAD = " AND ".join(f"{name} = ?" for name in ("release", *KEY, "vendor")
 VENDORS = f"l.vendor <> '' AND {visible_time('l', 'r')}"
 BEST = f"CASE WHEN {sees_times('r', 'l.target')} THEN l.vendor = '' ELSE l.vendor = :account AND l.vendor <> '' END"
 
+# Claims of a release, and whether they were disputed at a moment. With max() alone, SQLite takes the other columns from
+# the row that has it.
+DISPUTED = (
+    "(SELECT trial, disputed, max(number) FROM dispute WHERE release = :release AND since <= :at GROUP BY trial) d"
+    " JOIN claim c ON c.trial = d.trial JOIN release r ON r.id = c.release"
+)
+
 
 class Lead(NamedTuple):
     """A row of the board: who led, with what, from a moment on.
@@ -89,15 +96,18 @@ class Leads(Connection):
 
     def set_dispute(self, release: str, trial: str, is_disputed: bool, at: float) -> None:
         """Say whether referees disagree about a claim from a moment on."""
+        if one := doubt(self._doubt(release, trial), trial, is_disputed, at):
+            self.execute(
+                "INSERT INTO dispute (release, trial, number, since, disputed) VALUES (?, ?, ?, ?, ?)", (release, *one)
+            )
+
+    def _doubt(self, release: str, trial: str) -> Doubt | None:
         rows = self.rows(
             "SELECT trial, number, since, disputed FROM dispute WHERE release = ? AND trial = ?"
             " ORDER BY number DESC LIMIT 1",
             (release, trial),
         )
-        if one := doubt(Doubt(**rows[0]) if rows else None, trial, is_disputed, at):
-            self.execute(
-                "INSERT INTO dispute (release, trial, number, since, disputed) VALUES (?, ?, ?, ?, ?)", (release, *one)
-            )
+        return Doubt(**rows[0]) if rows else None
 
     def vendors_leads(self, viewer: Viewer, release: str, at: float | None = None) -> list[Lead]:
         """Each vendor's leading claims in a release, by its id, of those that the viewer may know of.
@@ -126,12 +136,15 @@ class Leads(Connection):
             ``workload``, ``target``, ``toolchain``, ``policy`` and ``vendor`` (id) of each.
         """
         return self.rows(
-            f"SELECT {', '.join(f'c.{name}' for name in KEY)}, c.vendor FROM (SELECT trial, disputed, max(number)"
-            " FROM dispute WHERE release = :release AND since <= :at GROUP BY trial) d"
-            " JOIN claim c ON c.trial = d.trial JOIN release r ON r.id = c.release"
+            f"SELECT {', '.join(f'c.{name}' for name in KEY)}, c.vendor FROM {DISPUTED}"
             f" WHERE d.disputed AND {visible_time('c', 'r')}",
             {**viewer.values, "release": release, "at": at},
         )
+
+    def is_disputed(self, release: str, trial: str) -> bool:
+        """Whether referees disagree about a claim in a release, by its id, whoever may see it."""
+        last = self._doubt(release, trial)
+        return bool(last and last.disputed)
 
     def _leads(self, whose: str, viewer: Viewer, release: str, at: float | None) -> list[Lead]:
         values = {**viewer.values, "release": release, "at": at}

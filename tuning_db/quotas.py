@@ -12,11 +12,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from targets.errors import InputError
+from targets.units import DAY
 from tuning_db.accounts import Account
 from tuning_db.connection import Connection
 from tuning_db.reasons import Reason, Refused
-
-DAY = 86400.0
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from typing import Any
 
 from targets.digest import canonical_json, digest
 from targets.errors import InputError
+from targets.units import DAY
 from tuning_db.accounts import Account, check_name
 from tuning_db.models import Models
 from tuning_db.rules import listed_ops, model_id
 from tuning_db.windows import PUBLIC, Viewer, open_release, open_releases, public_model, public_workload
 from tuning_db.words import Words
-
-DAY = 86400.0
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,17 @@ ROOT = Path(__file__).parents[2]
 ID = re.compile(r"\b[a-z][0-9a-f]{24,28}\b")
 # What differs from one run to the next.
 TIMES = {"at", "created", "received", "launch", "opens", "revoked", "expires"}
+# A decoder that is quickly tuned, as a config.json.
+TINY = {
+    "model_type": "qwen3",
+    "hidden_size": 64,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": 128,
+}
 
 
 class Said(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.session import ROOT, Said, folder, plain, run, served
+from tests.cli.session import ROOT, TINY, Said, folder, plain, run, served
 from tests.cli.test_reference import understand
 from tests.tuning_db.claims import CHIP
 from tests.tuning_db.example import POLICY, TOOLCHAIN
@@ -28,16 +28,6 @@ LINES = [
     for block in re.findall("```sh\n(.*?)```", text, re.S)
     for line in block.splitlines()
 ]
-CONFIG = {
-    "model_type": "qwen3",
-    "hidden_size": 64,
-    "intermediate_size": 80,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "vocab_size": 128,
-}
 
 
 class Walk:
@@ -49,7 +39,7 @@ class Walk:
         self.known: dict[str, str] = {}
         self.url = ""
         (path / "v5").mkdir()
-        (path / "v5" / "config.json").write_text(json.dumps(CONFIG))
+        (path / "v5" / "config.json").write_text(json.dumps(TINY))
 
     def line(self, title: str, line: str) -> None:
         """Do what a line of the page says."""

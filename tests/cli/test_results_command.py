@@ -16,6 +16,7 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target, detect
 from targets.errors import HeadstartError, InputError
+from tests.cli.session import TINY
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
 from tuning_db.records import Key, Status, Trial
@@ -23,16 +24,6 @@ from tuning_db.store import Store
 
 PARAMS = {"m": 2, "n": 160, "k": 64, "dtype": "bfloat16", "out": "bfloat16"}
 NAME = "linear:" + ",".join(f"{name}={value}" for name, value in PARAMS.items())
-TINY = {
-    "model_type": "qwen3",
-    "hidden_size": 64,
-    "intermediate_size": 80,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "vocab_size": 128,
-}
 
 
 @pytest.fixture(scope="module")

@@ -71,9 +71,14 @@ class Bench:
         self._passed = NO_TIME
 
     def do_build(
-        self, who: str, workload: Mapping[str, Any], target: Mapping[str, Any], schedule: Mapping[str, Any] | None
+        self,
+        who: str,
+        workload: Mapping[str, Any],
+        target: Mapping[str, Any],
+        schedule: Mapping[str, Any] | None,
+        show: bool,
     ) -> Any:
-        """Compile a schedule of a workload, or without one the workload as it is written; say what program it makes."""
+        """Compile a schedule of a workload, or without one the workload as it is written; perhaps show the program."""
         start = time.perf_counter()
         if self._workload is None:
             self._workload = Workload.load(**workload)
@@ -83,7 +88,7 @@ class Bench:
             chip = Target.from_spec(target)
             self._kernels[who] = _built(self._workload, chip, schedule)
             build_s = time.perf_counter() - start
-            program = _script(self._workload, chip, schedule)
+            program = _script(self._workload, chip, schedule) if show and schedule else ""
         except MemoryError as error:
             return {"status": Status.OVER_LIMIT, "error": f"out of memory: {error}"}
         except Exception as error:
@@ -197,10 +202,9 @@ class Bench:
         self._passed = Counters(**passed)
 
 
-def _script(workload: Workload, target: Target, schedule: Mapping[str, Any] | None) -> str:
-    """The program as TVM prints it, for people; a long one is cut."""
-    made = apply(workload, Schedule.from_json(schedule), target) if schedule else workload.prim_func
-    text = str(made.script())
+def _script(workload: Workload, target: Target, schedule: Mapping[str, Any]) -> str:
+    """The program that a schedule makes, as TVM prints it, for people; a long one is cut."""
+    text = str(apply(workload, Schedule.from_json(schedule), target).script())
     return text if len(text) <= MOST_SCRIPT else f"{text[:MOST_SCRIPT]}\n# the first of {len(text)} characters"
 
 

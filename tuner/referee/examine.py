@@ -192,6 +192,7 @@ class _Examination:
             "workload": {"operator": self.case.workload.operator, "params": dict(self.case.workload.params)},
             "target": self.case.target.spec(),
             "schedule": schedule.to_json() if schedule else None,
+            "show": who == CLAIM,
         }
         try:
             answer = box.request("build", self.limits.build, **message)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from targets.errors import InputError
+from targets.units import DAY
 from tuning_db.board.field import Field, chosen, enter
 from tuning_db.board.records import Chip, ChipGap, Entry, Gap, HeadStart, Lap, Model, Point, Setup
 from tuning_db.board.step import ahead, order, rank
 from tuning_db.board.timeline import by_section, series_of
 from tuning_db.claim import STANDING
 from tuning_db.leads import Lead
-from tuning_db.releases import DAY
 from tuning_db.store import Store
 from tuning_db.windows import PUBLIC, Viewer
 
@@ -40,10 +40,13 @@ def headstart(store: Store, viewer: Viewer, release: str, target: str | None = N
         InputError: it is not launched; or several open releases have the name.
     """
     field = enter(store, viewer, release)
-    if field is None:
-        return None
+    return None if field is None else headstart_of(field, target)
+
+
+def headstart_of(field: Field, target: str | None = None) -> HeadStart:
+    """The head start in a release that was entered; ``target`` and errors as those of ``headstart``."""
     launch = field.release.launch
-    if field.release.id == PUBLIC or launch > viewer.now:
+    if field.release.id == PUBLIC or launch > field.viewer.now:
         raise InputError(f"release {field.release.name} has not launched; a head start is counted from a launch on")
     races = _races(field, target)
     gaps = [gap for race in races for lap in race.laps for gap in _gaps(race, lap, launch)]
@@ -135,7 +138,8 @@ def _chips(races: Sequence[_Race], launch: float) -> list[ChipGap]:
                     all_points = [points for race in chips[other] for points in race.series.values()]
                     moments = [_level(early, points, launch) for points in all_points]
                     level = min((moment for moment in moments if moment is not None), default=None)
-                    found.append(ChipGap(model, cache, chip, other, **_figures(early, best[other], level, launch)))
+                    figures = _figures(early, best[other], level, launch)
+                    found.append(ChipGap(model=model, cache=cache, early=chip, other=other, **figures))
     return found
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import fsum
-
 from tuning_db.board.field import Field, chosen, enter
 from tuning_db.board.records import Cell, Chip, ChipReadiness, Entry, Model, Readiness
 from tuning_db.board.standings import grouped
-from tuning_db.board.step import Floors, entry, order, rank
+from tuning_db.board.step import Floors, entry, floor_of, order, rank
 from tuning_db.claim import Tier
 from tuning_db.leads import Lead
 from tuning_db.store import Store
@@ -25,9 +23,12 @@ def readiness(
     by name, or that a publisher invites somebody for, is there without claims too.
     """
     field = enter(store, viewer, release, at)
-    if field is None:
-        return None
-    sections = grouped(store.best_leads(viewer, field.release.id, field.at))
+    return None if field is None else readiness_of(field, target)
+
+
+def readiness_of(field: Field, target: str | None = None) -> Readiness:
+    """The readiness of a release that was entered; ``target`` as in ``board``."""
+    sections = grouped(field.store.best_leads(field.viewer, field.release.id, field.at))
     fingerprints = {fingerprint for fingerprint, _ in sections} | field.targets()
     chips = {fingerprint: field.chip(fingerprint) for fingerprint in fingerprints}
     found = []
@@ -81,8 +82,6 @@ def _cell(field: Field, workload: str, lead: Lead | None, floors: Floors, doubts
 def _projected(model: Model, usable: Entry, floors: Floors) -> float | None:
     if usable.step_s is not None:
         return usable.step_s
-    if floors is None or not usable.roofline:
-        return None
+    whole = floor_of(model, floors)
     # Over the sums, so that what takes long counts most: little operators near the roof promise nothing.
-    whole = fsum(op.calls * floors[op.workload] for op in model.operators)
-    return whole / usable.roofline
+    return whole / usable.roofline if whole and usable.roofline else None

@@ -129,19 +129,28 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Who is ahead with one model on one chip under one policy.
+class Race:
+    """One model on one chip under one policy.
 
     Attributes:
         model: id of the model.
         chip, setup: where and how.
-        floor_s: least possible time of the step; None where the peaks are not known.
-        entries: best first; see ``step.order``.
     """
 
     model: str
     chip: Chip
     setup: Setup
+
+
+@dataclass(frozen=True)
+class Table(Race):
+    """Who is ahead in a race.
+
+    Attributes:
+        floor_s: least possible time of the step; None where the peaks are not known.
+        entries: best first; see ``step.order``.
+    """
+
     floor_s: float | None
     entries: tuple[Entry, ...]
 
@@ -252,21 +261,16 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Course:
-    """How the race for one model went on one chip under one policy.
+class Course(Race):
+    """How a race went.
 
     Attributes:
-        model: id of the model.
-        chip, setup: where and how.
         floor_s: as in ``Table``.
         series: for each vendor, by name, its entries in the order of time.
         leaders: who headed the table, in the order of time.
         changes: who led for which operator, in the order of time.
     """
 
-    model: str
-    chip: Chip
-    setup: Setup
     floor_s: float | None
     series: Mapping[str, tuple[Point, ...]]
     leaders: tuple[Leader, ...]
@@ -283,29 +287,21 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Lap:
+class Lap(Race):
     """A vendor that was ready at launch: it had a step without gaps.
 
     Attributes:
-        model: id of the model.
-        chip, setup: where and how.
         entry: as it was at launch, without claims that were refused or withdrawn since, in today's tiers.
     """
 
-    model: str
-    chip: Chip
-    setup: Setup
     entry: Entry
 
 
 @dataclass(frozen=True)
-class Gap:
-    """How far a vendor that was ready at launch was ahead of another, on the same chip and under the same policy.
+class Distance:
+    """How far one who was ready at launch was ahead of another.
 
     Attributes:
-        model: id of the model.
-        fingerprint, policy: where and how.
-        early, other: names.
         early_s: the early one's step at launch.
         other_s: the other's step at launch; None where it had none without gaps.
         ratio: ``other_s / early_s``: above 1 the early one was ahead.
@@ -314,11 +310,6 @@ class Gap:
         days: from the launch to then.
     """
 
-    model: str
-    fingerprint: str
-    policy: str
-    early: str
-    other: str
     early_s: float
     other_s: float | None
     ratio: float | None
@@ -327,24 +318,36 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class ChipGap:
-    """The same between the best steps of two chips, under policies that leave the caches alike.
+class Gap(Distance):
+    """Between two vendors, on the same chip and under the same policy.
+
+    Attributes:
+        model: id of the model.
+        fingerprint, policy: where and how.
+        early, other: names.
+    """
+
+    model: str
+    fingerprint: str
+    policy: str
+    early: str
+    other: str
+
+
+@dataclass(frozen=True)
+class ChipGap(Distance):
+    """Between the best steps of two chips, under policies that leave the caches alike.
 
     Attributes:
         model: id of the model.
         cache: ``warm`` or ``cold``.
-        early, other: fingerprints; the fields after them as in ``Gap``.
+        early, other: fingerprints.
     """
 
     model: str
     cache: str
     early: str
     other: str
-    early_s: float
-    other_s: float | None
-    ratio: float | None
-    level: float | None
-    days: float | None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from tuning_db.board.field import chosen, enter
+from tuning_db.board.field import Field, chosen, enter
 from tuning_db.board.records import Board, Table
 from tuning_db.board.step import disputes_of, entry, floor_of, order
 from tuning_db.leads import Lead
@@ -34,9 +34,12 @@ def board(
         InputError: as ``field.enter``.
     """
     field = enter(store, viewer, release, at)
-    if field is None:
-        return None
-    sections = grouped(store.vendors_leads(viewer, field.release.id, field.at))
+    return None if field is None else board_of(field, target)
+
+
+def board_of(field: Field, target: str | None = None) -> Board:
+    """The board of a release that was entered; ``target`` as in ``board``."""
+    sections = grouped(field.store.vendors_leads(field.viewer, field.release.id, field.at))
     chips = {fingerprint: field.chip(fingerprint) for fingerprint, _ in sections}
     wanted = chosen(chips.values(), target)
     tables = []

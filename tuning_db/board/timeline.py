@@ -23,10 +23,13 @@ def timeline(
     A point is what was so from then on; what was so for no time is none. Points do not tell of disputes.
     """
     field = enter(store, viewer, release, at)
-    if field is None:
-        return None
-    vendors = by_section(store.vendors_changes(viewer, field.release.id, field.release.at))
-    best = by_section(store.best_changes(viewer, field.release.id, field.release.at))
+    return None if field is None else timeline_of(field, target)
+
+
+def timeline_of(field: Field, target: str | None = None) -> Timeline:
+    """The race for a release that was entered; ``target`` as in ``board``."""
+    seen = field.viewer, field.release.id, field.release.at
+    vendors, best = by_section(field.store.vendors_changes(*seen)), by_section(field.store.best_changes(*seen))
     chips = {fingerprint: field.chip(fingerprint) for fingerprint, _ in vendors}
     wanted = chosen(chips.values(), target)
     courses = []

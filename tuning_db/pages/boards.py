@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schedules.operator import make_operator
+from targets import Target
 from targets.errors import InputError
-from tuning_db.board import board, headstart, readiness, timeline
+from tuning_db.board.field import enter
+from tuning_db.board.headstart import headstart_of
+from tuning_db.board.readiness import readiness_of
 from tuning_db.board.records import Cell, ChipReadiness, Course, HeadStart, Model
+from tuning_db.board.standings import board_of
+from tuning_db.board.timeline import timeline_of
 from tuning_db.pages.charts.race import race
 from tuning_db.pages.charts.roofline import Spot, roofline
-from tuning_db.pages.rows import chips_of, ops_of
+from tuning_db.pages.rows import ops_of
 from tuning_db.pages.series import kinds
 from tuning_db.releases import Release
 from tuning_db.store import Store
@@ -23,17 +28,15 @@ SHADES = (0.1, 0.25, 0.4, 0.6, 0.8)
 ROWS = 100
 
 
-def drawn(store: Store, viewer: Viewer, release: Release) -> dict[str, Any]:
-    """Everything on the page that follows from claims."""
-    standings, state = board(store, viewer, release.id), readiness(store, viewer, release.id)
-    race_so_far = timeline(store, viewer, release.id)
-    # The caller has found the release open to the viewer.
-    assert standings and state and race_so_far
-    ready, courses = state.chips, race_so_far.courses
+def drawn(store: Store, viewer: Viewer, release: Release, chips: Mapping[str, Target]) -> dict[str, Any]:
+    """Everything on the page that follows from claims; ``chips`` as ``rows.chips_of`` has them."""
+    field = enter(store, viewer, release.id)
+    assert field  # the caller has found the release open to the viewer
+    standings, ready, courses = board_of(field), readiness_of(field).chips, timeline_of(field).courses
     vendors = {entry.vendor for table in standings.tables for entry in table.entries if entry.vendor}
     vendors |= {vendor for course in courses for vendor in course.series}
     of = kinds(vendors)
-    ahead = headstart(store, viewer, release.id) if release.launch <= viewer.now else None
+    ahead = headstart_of(field) if release.launch <= viewer.now else None
     return {
         "models": standings.models,
         "names": {model.id: model.name for model in standings.models},
@@ -45,7 +48,7 @@ def drawn(store: Store, viewer: Viewer, release: Release) -> dict[str, Any]:
         "heat": shade,
         "races": [one for nth, course in enumerate(courses) if (one := _race(nth, course, release, viewer.now, of))],
         "gaps": _gaps(ahead, ready) if ahead else [],
-        "roofs": _roofs(store, viewer, release, standings.models, ready),
+        "roofs": _roofs(ops_of(store, viewer, release.id), chips, standings.models, ready),
     }
 
 
@@ -88,11 +91,14 @@ def _gaps(ahead: HeadStart, ready: Sequence[ChipReadiness]) -> list[dict[str, An
 
 
 def _roofs(
-    store: Store, viewer: Viewer, release: Release, models: Sequence[Model], ready: Sequence[ChipReadiness]
+    rows: Sequence[dict[str, Any]],
+    chips: Mapping[str, Target],
+    models: Sequence[Model],
+    ready: Sequence[ChipReadiness],
 ) -> list[dict[str, Any]]:
     """A plot for each chip whose peaks are known and for which there are times."""
-    ops = {(op["model"], op["workload"]): op for op in ops_of(store, viewer, release.id)}
-    by_id, chips = {model.id: model for model in models}, chips_of(store, viewer, release.id)
+    ops = {(op["model"], op["workload"]): op for op in rows}
+    by_id = {model.id: model for model in models}
     plots = []
     for nth, chip in enumerate(ready):
         target = chips.get(chip.chip.fingerprint)

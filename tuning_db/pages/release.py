@@ -39,7 +39,7 @@ async def release(request: Request, id: str) -> Response:
             "dates": listed,
             "next": next((date for date in listed if date.at > caller.now), None),
             "rules": rules(release.rules),
-            **drawn(store, caller.viewer, release),
+            **drawn(store, caller.viewer, release, chips),
         }
 
     return page(request, "release", **await look(request, question))

@@ -99,12 +99,12 @@ def leads_of(store: Store, viewer: Viewer, release: str, vendor: str) -> list[di
 def signing_keys(store: Store, viewer: Viewer, release: str, vendor: str) -> set[str]:
     """Ids of the keys that signed a vendor's leading claims in a release, of those that the viewer may see whole."""
     rows = store.rows(
-        "SELECT DISTINCT e.payload FROM lead l JOIN release r ON r.id = l.release JOIN claim c ON c.trial = l.trial"
-        " JOIN submission s ON s.batch = c.batch JOIN ledger_entry e ON e.log = s.log AND e.seq = s.seq"
+        "SELECT DISTINCT s.key FROM lead l JOIN release r ON r.id = l.release JOIN claim c ON c.trial = l.trial"
+        " JOIN submission s ON s.batch = c.batch"
         f" WHERE l.release = :release AND l.vendor = :vendor AND {visible_claim('c', 'r')}",
         {**viewer.values, "release": release, "vendor": vendor},
     )
-    return {str(json.loads(row["payload"]).get("key", "")) for row in rows}
+    return {row["key"] for row in rows}
 
 
 def open_logs(store: Store, viewer: Viewer) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from tuning_db.claim import Claim, Outcome, Verdict, disputed
+from tuning_db.claim import Claim, Outcome, Verdict
 from tuning_db.logs import log_of
 from tuning_db.readers import mapping, matching, plain, record
 from tuning_db.records import Key
@@ -175,7 +175,7 @@ def brief(store: Store, claim: Claim) -> dict[str, Any]:
         "tier": claim.tier.value,
         "state": claim.state,
         "reason": claim.reason,
-        "disputed": disputed(store.all_verdicts(trial.id)),
+        "disputed": store.is_disputed(claim.release, trial.id),
         "schedule": trial.schedule,
         "median": trial.median,
         "spread": trial.spread,

@@ -50,10 +50,7 @@ async def revoke_key(
     """
 
     def deed(store: Store, caller: Caller) -> dict[str, Any]:
-        owner = store.value("SELECT account FROM signing_key WHERE id = ?", (id,))
-        if owner is None or (owner != caller.known.id and "admin" not in caller.known.scopes):
-            raise not_found()
-        account, withdrawn = store.account(owner), []
+        account, withdrawn = store.account(_owner(store, caller, "signing_key", id)), []
         if since is None:
             store.revoke_key(account, id, caller.now)
         else:
@@ -69,9 +66,19 @@ async def revoke_token(request: Request, id: str) -> None:
     """Revoke a token by its id: one of whoever asks, or for an operator anybody's."""
 
     def deed(store: Store, caller: Caller) -> None:
-        owner = store.value("SELECT account FROM token WHERE id = ?", (id,))
-        if owner is None or (owner != caller.known.id and "admin" not in caller.known.scopes):
-            raise not_found()
+        _owner(store, caller, "token", id)
         store.revoke_token(id, caller.now)
 
     await act(request, deed, *ANY)
+
+
+def _owner(store: Store, caller: Caller, table: str, id: str) -> str:
+    """Whose a key or a token is, where that is whoever asks or an operator asks.
+
+    Raises:
+        ApiError: 404 where it is neither, or there is none.
+    """
+    owner = store.value(f"SELECT account FROM {table} WHERE id = ?", (id,))
+    if owner is None or (owner != caller.known.id and "admin" not in caller.known.scopes):
+        raise not_found()
+    return str(owner)

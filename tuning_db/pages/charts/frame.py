@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from targets.units import seconds
+from targets.units import DAY, seconds
 from tuning_db.pages.charts.scale import Scale, around, day_ticks, log_ticks
 from tuning_db.pages.charts.svg import tag, text
 from tuning_db.pages.words import day, plain
@@ -113,7 +113,7 @@ def frame(width: int, height: int, moments: tuple[float, float], values: Sequenc
     """
     first, last = moments
     right = float(width - (12 if width < NARROW else 118))
-    x = Scale(first, max(last, first + 86400.0), LEFT, right)
+    x = Scale(first, max(last, first + DAY), LEFT, right)
     return Frame(width, height, x, around(values, height - BOTTOM, TOP), right)
 
 

@@ -8,6 +8,7 @@ from tuning_db.readers import (
     Reader,
     between,
     entries,
+    exactly,
     flag,
     mapping,
     matching,
@@ -38,15 +39,6 @@ MAX_SIZE = 2**50
 
 def _id(letter: str, of: str) -> Reader:
     return matching(f"{letter}[0-9a-f]{{24}}", f"the id of a {of}: {letter} and 24 hexadecimal digits")
-
-
-def _exactly(expected: Any) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not type(expected) or value != expected:
-            raise ValueError(f"must be {expected!r}")
-        return value
-
-    return read
 
 
 def _features(value: Any) -> tuple[str, ...]:
@@ -109,7 +101,7 @@ TRIAL = record(
         "toolchain": toolchain,
         "policy": policy,
         "schedule": schedule,
-        "status": _exactly("ok"),
+        "status": exactly("ok"),
         "samples": entries(seconds, MAX_SAMPLES, 1),
         "median": seconds,
         "spread": duration,
@@ -135,8 +127,8 @@ TABLES: dict[str, Reader] = {
 }
 BATCH = record(
     {
-        "schema": _exactly(SCHEMA),
-        "version": _exactly(VERSION),
+        "schema": exactly(SCHEMA),
+        "version": exactly(VERSION),
         "release": optional(name),
         "vendor": name,
         "nonce": matching("[0-9a-f]{32}", "32 hexadecimal digits"),

@@ -86,6 +86,17 @@ def matching(pattern: str, what: str) -> Reader:
     return described(read, type="string", pattern=f"^(?:{pattern})$", description=what)
 
 
+def exactly(expected: Any) -> Reader:
+    """This value and no other."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not type(expected) or value != expected:
+            raise ValueError(f"must be {expected!r}")
+        return value
+
+    return described(read, const=expected)
+
+
 def plain(most: int) -> Reader:
     """Text of printable ASCII, so that it looks like what it is everywhere; at most ``most`` characters."""
     return matching(f"[ -~]{{0,{most}}}", f"at most {most} printable characters of ASCII")

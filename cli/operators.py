@@ -66,6 +66,8 @@ def show_operator(name: str, target: str, as_json: bool) -> None:
         return
     click.echo(f"{shown['name']}: {shown['summary']}\n\n{shown['definition'].replace('``', '')}\n")
     _output.table("Parameters", ("name", "type", "default", "one of"), map(_parameter, shown["parameters"]), left=4)
+    if shown["rows"]:
+        click.echo(f"Rows, which {shown['rows']} counts, need nothing of each other.")
     for example in shown["examples"]:
         click.echo(f"\nexample {example['label']}   workload {example['workload']}")
         click.echo("  " + "\n  ".join(map(_argument, example["arguments"])))

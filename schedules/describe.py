@@ -38,8 +38,8 @@ def parameters(kind: type[Operator]) -> list[dict[str, Any]]:
 
 
 def summary(kind: type[Operator]) -> dict[str, Any]:
-    """Name, one line and parameters."""
-    return {"name": kind.name, "summary": kind.summary, "parameters": parameters(kind)}
+    """Name, one line, parameters, and which of them counts independent rows ("" where none does)."""
+    return {"name": kind.name, "summary": kind.summary, "parameters": parameters(kind), "rows": kind.row_parameter}
 
 
 def details(kind: type[Operator], target: Target) -> dict[str, Any]:
@@ -70,12 +70,17 @@ def _example(operator: Operator, target: Target) -> dict[str, Any]:
 
 
 def markdown_table() -> str:
-    """The table of ``docs/operators.md``, a row for each operator."""
+    """The table of ``docs/operators.md``, a row for each operator; what counts independent rows is in bold."""
     rows = ["| operator | what it computes | parameters |", "|---|---|---|"]
     for name, kind in operators().items():
-        takes = ", ".join(f"`{_signature(parameter)}`" for parameter in parameters(kind))
+        takes = ", ".join(_marked(kind, parameter) for parameter in parameters(kind))
         rows.append(f"| `{name}` | {kind.summary} | {takes} |")
     return "\n".join(rows) + "\n"
+
+
+def _marked(kind: type[Operator], parameter: dict[str, Any]) -> str:
+    text = f"`{_signature(parameter)}`"
+    return f"**{text}**" if parameter["name"] == kind.row_parameter else text
 
 
 def _signature(parameter: dict[str, Any]) -> str:

@@ -54,6 +54,13 @@ class Operator(ABC):
     An instance need not have all of them: bfloat16 weights come without scales.
     """
 
+    row_parameter: ClassVar[str] = ""
+    """The parameter that counts rows which need nothing of each other, or "" where there is none.
+
+    It is the extent of the first axis of every output and of some inputs, and of no other axis and no weights. Row
+    ``i`` of an output depends on row ``i`` of those inputs and on the inputs without rows (``schedules/rows.py``).
+    """
+
     def __post_init__(self) -> None:
         """Check the parameters: declared types, sizes of at least 1 (0 where that is the default), known choices.
 

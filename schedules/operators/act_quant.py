@@ -34,6 +34,7 @@ class ActQuant(Operator):
 
     name: ClassVar[str] = "act_quant"
     summary: ClassVar[str] = "quantise activations to fp8 with a scale for each group of columns"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32"), **SCALES}
     tokens: int
     dim: int

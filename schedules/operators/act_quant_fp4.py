@@ -36,6 +36,7 @@ class ActQuantFp4(Operator):
 
     name: ClassVar[str] = "act_quant_fp4"
     summary: ClassVar[str] = "quantise activations to fp4 with a power of two for each group of columns"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

@@ -28,6 +28,7 @@ class AvgPool2d(Pool2d):
 
     name: ClassVar[str] = "avgpool2d"
     summary: ClassVar[str] = "two-dimensional average pooling, NCHW"
+    row_parameter: ClassVar[str] = "batch"
     kind: ClassVar[str] = "avg"
 
     def reference(self, inputs: Sequence[np.ndarray]) -> Arrays:

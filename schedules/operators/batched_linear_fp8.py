@@ -31,6 +31,7 @@ class BatchedLinearFp8(Operator):
 
     name: ClassVar[str] = "batched_linear_fp8"
     summary: ClassVar[str] = "fp8 linear layer with a weight for each group of a token, A[m,b,k] W[b,n,k]^T"
+    row_parameter: ClassVar[str] = "m"
     weights: ClassVar[tuple[str, ...]] = ("W", "SW")
     batch: int
     m: int

@@ -34,6 +34,7 @@ class Conv2d(Operator):
 
     name: ClassVar[str] = "conv2d"
     summary: ClassVar[str] = "two-dimensional convolution, NCHW"
+    row_parameter: ClassVar[str] = "batch"
     weights: ClassVar[tuple[str, ...]] = ("W",)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16")}
     batch: int

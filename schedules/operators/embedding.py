@@ -27,6 +27,7 @@ class Embedding(Operator):
 
     name: ClassVar[str] = "embedding"
     summary: ClassVar[str] = "a row of a table for each id"
+    row_parameter: ClassVar[str] = "tokens"
     weights: ClassVar[tuple[str, ...]] = ("TABLE",)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int

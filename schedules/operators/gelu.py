@@ -30,6 +30,7 @@ class Gelu(Operator):
 
     name: ClassVar[str] = "gelu"
     summary: ClassVar[str] = "Gaussian error linear unit"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

@@ -33,6 +33,7 @@ class GqaAttention(Attention):
 
     name: ClassVar[str] = "gqa_attention"
     summary: ClassVar[str] = "causal attention of query heads that share key-value heads"
+    row_parameter: ClassVar[str] = "batch"
     batch: int
     queries: int
     keys: int

@@ -35,6 +35,7 @@ class Hadamard(Operator):
 
     name: ClassVar[str] = "hadamard"
     summary: ClassVar[str] = "Hadamard transform of each row"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

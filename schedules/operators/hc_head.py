@@ -33,6 +33,7 @@ class HcHead(Operator):
 
     name: ClassVar[str] = "hc_head"
     summary: ClassVar[str] = "hyper-connections: residual streams to the input of the head"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

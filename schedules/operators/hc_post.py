@@ -31,6 +31,7 @@ class HcPost(Operator):
 
     name: ClassVar[str] = "hc_post"
     summary: ClassVar[str] = "hyper-connections: the output of a block back into the residual streams"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

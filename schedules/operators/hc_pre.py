@@ -37,6 +37,7 @@ class HcPre(Operator):
 
     name: ClassVar[str] = "hc_pre"
     summary: ClassVar[str] = "hyper-connections: residual streams to the input of a block"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

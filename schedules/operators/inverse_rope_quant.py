@@ -39,6 +39,7 @@ class InverseRopeQuant(Operator):
 
     name: ClassVar[str] = "inverse_rope_quant"
     summary: ClassVar[str] = "inverse rotary embedding of the last channels of heads, quantised to fp8"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32"), **SCALES}
     tokens: int
     heads: int

@@ -30,6 +30,7 @@ class LayerNorm(Operator):
 
     name: ClassVar[str] = "layernorm"
     summary: ClassVar[str] = "layer normalisation with gain and bias"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

@@ -21,6 +21,7 @@ class Linear(MatMul):
 
     name: ClassVar[str] = "linear"
     summary: ClassVar[str] = "dense linear layer, A[m,k] W[n,k]^T"
+    row_parameter: ClassVar[str] = "m"
     m: int
     n: int
     k: int

@@ -28,6 +28,7 @@ class LinearFp4(ScaledLinear):
 
     name: ClassVar[str] = "linear_fp4"
     summary: ClassVar[str] = "linear layer of fp4 weights, 1x32 scales, and fp8 activations, bf16 out"
+    row_parameter: ClassVar[str] = "m"
     m: int
     n: int
     k: int

@@ -24,6 +24,7 @@ class LinearFp8(ScaledLinear):
 
     name: ClassVar[str] = "linear_fp8"
     summary: ClassVar[str] = "fp8 linear layer, 1x128 and 128x128 block scales, bf16 out"
+    row_parameter: ClassVar[str] = "m"
     m: int
     n: int
     k: int

@@ -29,6 +29,7 @@ class LinearInt8(Operator):
 
     name: ClassVar[str] = "linear_int8"
     summary: ClassVar[str] = "int8 linear layer, a scale for each token and output feature, bf16 out"
+    row_parameter: ClassVar[str] = "m"
     weights: ClassVar[tuple[str, ...]] = ("W",)
     m: int
     n: int

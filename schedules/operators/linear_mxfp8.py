@@ -24,6 +24,7 @@ class LinearMxfp8(ScaledLinear):
 
     name: ClassVar[str] = "linear_mxfp8"
     summary: ClassVar[str] = "fp8 linear layer, 1x32 power-of-two scales of activations and weights, bf16 out"
+    row_parameter: ClassVar[str] = "m"
     m: int
     n: int
     k: int

@@ -132,6 +132,7 @@ class MaxPool2d(Pool2d):
 
     name: ClassVar[str] = "maxpool2d"
     summary: ClassVar[str] = "two-dimensional maximum pooling, NCHW"
+    row_parameter: ClassVar[str] = "batch"
     kind: ClassVar[str] = "max"
 
     def reference(self, inputs: Sequence[np.ndarray]) -> Arrays:

@@ -34,6 +34,7 @@ class MhaPrefill(Attention):
 
     name: ClassVar[str] = "mha_prefill"
     summary: ClassVar[str] = "causal attention of heads whose values are narrower than their keys"
+    row_parameter: ClassVar[str] = "batch"
     batch: int
     queries: int
     keys: int

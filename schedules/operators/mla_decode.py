@@ -39,6 +39,7 @@ class MlaDecode(Attention):
 
     name: ClassVar[str] = "mla_decode"
     summary: ClassVar[str] = "latent attention of decoding: all heads share one cache, values are part of keys"
+    row_parameter: ClassVar[str] = "batch"
     batch: int
     queries: int
     keys: int

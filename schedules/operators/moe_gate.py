@@ -45,6 +45,7 @@ class MoeGate(Operator):
 
     name: ClassVar[str] = "moe_gate"
     summary: ClassVar[str] = "mixture-of-experts router: top-k experts and their weights"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"score": SCORES}
     tokens: int
     experts: int

@@ -34,6 +34,7 @@ class MoeHashGate(Operator):
 
     name: ClassVar[str] = "moe_hash_gate"
     summary: ClassVar[str] = "mixture-of-experts router by token id"
+    row_parameter: ClassVar[str] = "tokens"
     weights: ClassVar[tuple[str, ...]] = ("TABLE",)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"score": SCORES}
     tokens: int

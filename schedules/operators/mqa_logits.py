@@ -36,6 +36,7 @@ class MqaLogits(Operator):
 
     name: ClassVar[str] = "mqa_logits"
     summary: ClassVar[str] = "indexer logits, sum over heads of relu(q.k) w"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": FORMATS}
     tokens: int
     keys: int

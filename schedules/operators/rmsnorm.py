@@ -33,6 +33,7 @@ class RmsNorm(Operator):
 
     name: ClassVar[str] = "rmsnorm"
     summary: ClassVar[str] = "RMS normalisation, optionally of x + residual"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32")}
     tokens: int
     dim: int

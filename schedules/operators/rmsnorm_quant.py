@@ -38,6 +38,7 @@ class RmsNormQuant(Operator):
 
     name: ClassVar[str] = "rmsnorm_quant"
     summary: ClassVar[str] = "RMS normalisation, optionally of x + residual, quantised to fp8"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32"), **SCALES}
     tokens: int
     dim: int

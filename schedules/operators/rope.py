@@ -36,6 +36,7 @@ class Rope(Operator):
 
     name: ClassVar[str] = "rope"
     summary: ClassVar[str] = "rotary position embedding"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "layout": ("interleaved", "half"),
         "place": ("last", "first"),

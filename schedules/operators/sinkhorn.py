@@ -33,6 +33,7 @@ class Sinkhorn(Operator):
 
     name: ClassVar[str] = "sinkhorn"
     summary: ClassVar[str] = "small matrices made nearly doubly stochastic"
+    row_parameter: ClassVar[str] = "tokens"
     tokens: int
     hc: int = 4
     iters: int = 20

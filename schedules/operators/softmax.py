@@ -30,6 +30,7 @@ class Softmax(Operator):
 
     name: ClassVar[str] = "softmax"
     summary: ClassVar[str] = "softmax over the last axis"
+    row_parameter: ClassVar[str] = "rows"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16")}
     rows: int
     cols: int

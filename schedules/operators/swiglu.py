@@ -38,6 +38,7 @@ class SwiGlu(Operator):
 
     name: ClassVar[str] = "swiglu"
     summary: ClassVar[str] = "silu(gate) * up, optionally clamped, weighted and quantised to fp8"
+    row_parameter: ClassVar[str] = "tokens"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("bfloat16", "float32"), **SCALES}
     tokens: int
     dim: int

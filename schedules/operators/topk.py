@@ -34,6 +34,7 @@ class TopK(Operator):
 
     name: ClassVar[str] = "topk"
     summary: ClassVar[str] = "positions of the k largest values of each row"
+    row_parameter: ClassVar[str] = "rows"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16")}
     rows: int
     cols: int

@@ -60,18 +60,19 @@ def build(
     from targets import resolve
     from tuner.compile import build_bundle
     from tuner.frontend.load import load_model
+    from tuner.selecting import select
     from tuning_db.store import Store
 
     chip = resolve(target)
     loaded = load_model(model, step, skip_unsupported, db)
-    with Store.open(db, create=False) as store, progress_console.status("Compiling …") as status:
+    with Store.open(db, create=False) as store:
+        selection = select(store, loaded, chip, cache)
+    with progress_console.status("Compiling …") as status:
         built = build_bundle(
-            store,
-            loaded,
+            selection,
             chip,
             output,
             lambda workload: status.update(f"Compiling {workload.operator} {workload.label}"),
-            cache,
         )
     if as_json:
         echo_json({"path": str(built.path), "digest": built.digest, **_counts(built.manifest)})

@@ -13,18 +13,15 @@ from schedules.lower import PREPARE, lower, prepared
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
-from targets.errors import HeadstartError
-from tuner.frontend.model import Model
-from tuner.task import DEFAULT, Task
-from tuner.tasks import known_tasks, policy_for
+from targets.errors import HeadstartError, InputError
+from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
 from tuning_db import bundle, manifest
 from tuning_db.bundle import Manifest
 from tuning_db.kernel import Kernel, Layout, use_threads
 from tuning_db.place import replacing
-from tuning_db.records import Policy
+from tuning_db.selection import SelectedKernel, Selection
 from tuning_db.signature import KernelArgument
-from tuning_db.store import Store
 
 if TYPE_CHECKING:
     from tvm.runtime import Executable
@@ -57,74 +54,90 @@ def compile_kernel(workload: Workload, schedule: Schedule, target: Target) -> Ke
 
 
 def build_bundle(
-    store: Store,
-    model: Model,
+    selection: Selection,
     target: Target,
     destination: Path,
     listener: Callable[[Workload], None] = lambda workload: None,
-    cache: str | None = None,
 ) -> Built:
-    """Compile the champion of every workload of a model into a bundle.
+    """Compile what was selected for a model into a bundle.
 
-    Champions are those of exactly this target, toolchain and policy. A workload without one is compiled with its
-    default schedule, and the manifest says so.
+    A workload without a candidate is compiled with its default schedule, and the manifest says so.
 
     Args:
-        store: where the champions are; nothing is written to it.
-        model: at the step to build for.
-        target: chip to build for.
+        selection: what to build, with at most one candidate a workload (``Selection.chosen``).
+        target: the chip that it is for.
         destination: directory to make; a bundle that is there is replaced once the new one is whole.
         listener: called with each workload before it is compiled.
-        cache: of the policy, ``warm`` or ``cold``; the phase's own if not said.
 
     Raises:
-        InputError: the destination is there and not a bundle, or cannot be written.
-        HeadstartError: nothing to compile, a chip that this machine cannot link for, no C compiler to link with, or a
-            schedule that does not compile.
+        InputError: the destination is there and not a bundle, or cannot be written; a workload that is unknown here.
+        HeadstartError: a chip that this machine cannot link for, another toolchain than the selection's, no C compiler
+            to link with, or a schedule that does not compile.
     """
-    _check_linkable(target)
-    policy = policy_for(model.step.phase, target, cache)
-    tasks = known_tasks(store, model, target, policy)
-    if not tasks:
-        raise HeadstartError(f"model {model.name} has no operator that Headstart has kernels for")
+    _check_buildable(selection, target)
     with replacing(destination, bundle.is_bundle) as work:
         with tempfile.TemporaryDirectory() as objects:
             kernels, files = [], []
-            for task in tasks:
-                listener(task.workload)
-                described = _describe(store, model, task)
-                compiled, made = _compile(task.workload, task.champion or DEFAULT, target, described.function)
+            for selected in selection.kernels:
+                workload = _workload(selected)
+                listener(workload)
+                described = _describe(selected, workload)
+                schedule = selected.candidates[0].schedule if selected.candidates else DEFAULT
+                compiled, made = _compile(workload, schedule, target, described.function)
                 kernels.append(replace(described, prepared=made))
                 files.append(f"{objects}/{described.function}.o")
                 compiled.mod.write_to_file(files[-1])
             _link(work / LIBRARY, files)
-        listed = _manifest(model, target, policy, kernels)
+        listed = _manifest(selection, target, kernels)
         (work / bundle.MANIFEST).write_text(listed.dumps())
         digest = bundle.write_sums(work)
     return Built(destination, digest, listed)
 
 
-def _manifest(model: Model, target: Target, policy: Policy, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
-    tools = toolchain(target)
+def _check_buildable(selection: Selection, target: Target) -> None:
+    _check_linkable(target)
+    if target.fingerprint != selection.target:
+        raise HeadstartError(
+            f"the selection is for {selection.target_name} ({selection.target}), "
+            f"and not for {target.name} ({target.fingerprint})"
+        )
+    if (here := toolchain(target)).id != selection.toolchain.id:
+        asked, found = (", ".join(f"{k} {v}" for k, v in t.versions.items()) for t in (selection.toolchain, here))
+        raise HeadstartError(f"what was selected was tuned with {asked}; this machine has {found}")
+    assert all(len(kernel.candidates) <= 1 for kernel in selection.kernels)
+
+
+def _workload(selected: SelectedKernel) -> Workload:
+    """The computation that a selection names; that it is the very one follows from its id.
+
+    Raises:
+        InputError: an operator that is unknown here, or another computation.
+    """
+    workload = Workload.load(selected.operator, selected.params, selected.label)
+    if workload.id != selected.workload:
+        raise InputError(f"{selected.operator} {selected.label} is workload {workload.id}, not {selected.workload}")
+    return workload
+
+
+def _manifest(selection: Selection, target: Target, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
     return Manifest(
         schema=manifest.SCHEMA,
-        model=manifest.BundleModel(model.name, model.source, dict(vars(model.step))),
+        model=manifest.BundleModel(selection.model, selection.source, dict(selection.step)),
         target=manifest.BundleTarget(target.fingerprint, target.name, _spec(target)),
-        toolchain=manifest.BundleToolchain(tools.id, dict(tools.versions)),
-        policy=manifest.BundlePolicy(policy.id, **policy.to_json()),
+        toolchain=manifest.BundleToolchain(selection.toolchain.id, dict(selection.toolchain.versions)),
+        policy=manifest.BundlePolicy(selection.policy.id, **selection.policy.to_json()),
         library=LIBRARY,
         kernels=tuple(kernels),
-        missing=_missing(model),
+        missing=dict(selection.missing),
     )
 
 
-def _describe(store: Store, model: Model, task: Task) -> manifest.BundleKernel:
+def _describe(selected: SelectedKernel, workload: Workload) -> manifest.BundleKernel:
     """What the manifest says of one kernel, but for how it lays out weights, which compiling tells."""
-    workload, schedule = task.workload, task.champion or DEFAULT
-    trial = store.champion(task.key)
-    provenance = manifest.Provenance(trial.id, trial.author, trial.machine, trial.created) if trial else None
+    chosen = selected.candidates[0] if selected.candidates else None
+    schedule = chosen.schedule if chosen else DEFAULT
     return manifest.BundleKernel(
-        names=tuple(dict.fromkeys(op.name for op in model.ops if op.tunable and op.workload == workload)),
+        names=selected.names,
         workload=workload.id,
         operator=workload.operator,
         label=workload.label,
@@ -134,11 +147,11 @@ def _describe(store: Store, model: Model, task: Task) -> manifest.BundleKernel:
         weights=_weights(workload),
         prepared=(),
         schedule=manifest.BundleSchedule(schedule.id, schedule.space, schedule.version, dict(schedule.config)),
-        tuned=trial is not None,
-        seconds=task.champion_s,
-        default_seconds=task.default_s,
-        provenance=provenance,
-        calls=task.calls,
+        tuned=chosen is not None,
+        seconds=chosen.seconds if chosen else None,
+        default_seconds=chosen.default_seconds if chosen else None,
+        provenance=manifest.Provenance(chosen.trial, chosen.author, chosen.machine, chosen.created) if chosen else None,
+        calls=selected.calls,
     )
 
 
@@ -152,15 +165,6 @@ def _arguments(workload: Workload) -> tuple[KernelArgument, ...]:
 
 def _weights(workload: Workload) -> tuple[str, ...]:
     return tuple(workload.arguments[at].name for at in workload.weights)
-
-
-def _missing(model: Model) -> dict[str, int]:
-    """Operators that Headstart does not have, with their calls a step."""
-    missing: dict[str, int] = {}
-    for op in model.ops:
-        if not op.tunable:
-            missing[op.operator] = missing.get(op.operator, 0) + op.calls
-    return missing
 
 
 def _spec(target: Target) -> dict[str, Any]:

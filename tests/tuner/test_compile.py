@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from targets.errors import HeadstartError, InputError
 from tests.tuning_db.sealed import seal
 from tuner.compile import Built, build_bundle, compile_kernel
 from tuner.frontend.model import Model, ModelOp, Step
+from tuner.selecting import select
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
 from tuning_db import bundle, dlpack
 from tuning_db.kernel import Kernel
-from tuning_db.records import Key, Status, Trial
+from tuning_db.records import Key, Status, Toolchain, Trial
+from tuning_db.selection import Selection
 from tuning_db.store import Store
 
 LINEAR = {"m": 4, "n": 48, "k": 128, "dtype": "bfloat16", "out": "bfloat16"}
@@ -76,9 +79,14 @@ def db(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 
 @pytest.fixture(scope="module")
-def built(db: Path, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def selection(db: Path, target: Target) -> Selection:
     with Store.open(db, create=False) as store:
-        return build_bundle(store, MODEL, target, tmp_path_factory.mktemp("out") / "tiny.bundle")
+        return select(store, MODEL, target)
+
+
+@pytest.fixture(scope="module")
+def built(selection: Selection, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build_bundle(selection, target, tmp_path_factory.mktemp("out") / "tiny.bundle")
 
 
 @pytest.fixture(scope="module", params=["as stored", "packed"])
@@ -109,9 +117,8 @@ def test_manifest_says_what_is_inside(built: Built, target: Target) -> None:
     assert norm.seconds is None and norm.provenance is None and norm.schedule.id == DEFAULT.id
 
 
-def test_same_champions_same_bytes(built: Built, db: Path, target: Target, tmp_path: Path) -> None:
-    with Store.open(db, create=False) as store:
-        again = build_bundle(store, MODEL, target, seal(tmp_path / "old"))
+def test_same_champions_same_bytes(built: Built, selection: Selection, target: Target, tmp_path: Path) -> None:
+    again = build_bundle(selection, target, seal(tmp_path / "old"))
     assert again.digest == built.digest
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
@@ -217,37 +224,51 @@ def test_library_without_a_listed_function(built: Built, tmp_path: Path) -> None
         bundle.load(path)
 
 
-def test_no_compiler(db: Path, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_compiler(selection: Selection, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for names, told in (({"PATH": ""}, "none was found"), ({"CXX": "/no/such/c++"}, "/no/such/c.. is not there")):
-        with monkeypatch.context() as patched, Store.open(db, create=False) as store:
+        with monkeypatch.context() as patched:
             patched.delenv("CC", raising=False)
             patched.delenv("CXX", raising=False)
             for name, value in names.items():
                 patched.setenv(name, value)
             with pytest.raises(HeadstartError, match=told):
-                build_bundle(store, MODEL, target, tmp_path / "b")
+                build_bundle(selection, target, tmp_path / "b")
     assert not list(tmp_path.iterdir())
 
 
 def test_chips_that_cannot_be_linked_for(db: Path, tmp_path: Path) -> None:
     for name in ("h100", "spacemit-k1"):
-        with Store.open(db, create=False) as store, pytest.raises(HeadstartError, match=f"bundle for {name} .* yet"):
-            build_bundle(store, MODEL, resolve(name), tmp_path / "b")
+        with Store.open(db, create=False) as store:
+            selection = select(store, MODEL, resolve(name))
+        with pytest.raises(HeadstartError, match=f"bundle for {name} .* yet"):
+            build_bundle(selection, resolve(name), tmp_path / "b")
     assert not list(tmp_path.iterdir())
 
 
-def test_destination_that_is_something_else(db: Path, target: Target, tmp_path: Path) -> None:
+def test_what_is_not_the_selections_own_is_not_built(selection: Selection, target: Target, tmp_path: Path) -> None:
+    """Another chip, another toolchain, and a workload that computes something else than its id says."""
+    other = replace(selection.kernels[0], params={**LINEAR, "m": 5})
+    for changed, told in (
+        (replace(selection, target="c" + "0" * 24, target_name="other"), f"for other .* not for {target.name}"),
+        (replace(selection, toolchain=Toolchain({"tvm": "0"})), "tuned with tvm 0; this machine has tvm"),
+        (replace(selection, kernels=(other,)), "linear 4x48x128 bf16 is workload w.*, not w"),
+    ):
+        with pytest.raises(HeadstartError, match=told):
+            build_bundle(changed, target, tmp_path / "b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_destination_that_is_something_else(selection: Selection, target: Target, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
-    with Store.open(db, create=False) as store:
-        for destination in (tmp_path, tmp_path / "precious", tmp_path / "absent" / "b"):
-            with pytest.raises(InputError):
-                build_bundle(store, MODEL, target, destination)
+    for destination in (tmp_path, tmp_path / "precious", tmp_path / "absent" / "b"):
+        with pytest.raises(InputError):
+            build_bundle(selection, target, destination)
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_a_model_of_nothing_known(db: Path, target: Target, tmp_path: Path) -> None:
+def test_a_model_of_nothing_known(db: Path, target: Target) -> None:
     with Store.open(db, create=False) as store, pytest.raises(HeadstartError, match="no operator"):
-        build_bundle(store, Model("far", "", Step(), OPS[-1:]), target, tmp_path / "b")
+        select(store, Model("far", "", Step(), OPS[-1:]), target)
 
 
 def test_a_schedule_that_does_not_compile(target: Target) -> None:

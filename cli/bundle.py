@@ -13,8 +13,8 @@ from cli._step import step_options
 from targets.units import times
 
 if TYPE_CHECKING:
+    from headstart_runtime.manifest import Manifest
     from tuner.frontend.model import Step
-    from tuning_db.manifest import Manifest
 
 
 @click.group("bundle")
@@ -91,7 +91,7 @@ def verify(path: Path, as_json: bool) -> None:
     Example:
         headstart bundle verify v4-flash.bundle
     """
-    from tuning_db import bundle
+    from headstart_runtime import bundle
 
     manifest, digest = bundle.verify(path)
     if as_json:
@@ -110,7 +110,7 @@ def show(path: Path, as_json: bool) -> None:
     Example:
         headstart bundle show v4-flash.bundle
     """
-    from tuning_db import bundle
+    from headstart_runtime import bundle
 
     manifest, digest = bundle.verify(path)
     if as_json:

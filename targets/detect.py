@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from targets import catalogue, linux, macos
-from targets.machine import Machine
+from headstart_runtime import linux, macos
+from headstart_runtime.machine import Machine
+from targets import catalogue
 from targets.target import Target
 
 # Extensions whose presence changes the code of a tensor program; the rest (virtualisation, keys, cache hints) would
@@ -20,6 +21,9 @@ CODE_FEATURES = {
     "aarch64": r"neon|fullfp16|fp16fml|dotprod|bf16|i8mm|complxnum|rdm|lse|f(32|64)mm|sve(2(p\d)?)?|sme.*",
     "riscv64": r"[mafdcv]|zv(e|l|f|dot).*|zfh.*|zb[abs]|xsmt.*|xthead.*",
 }
+
+# Older extensions that LLVM uses unprompted where a chip of the name has them. They were never part of fingerprints.
+UNPROMPTED = {"x86_64": r"s?sse3|sse4a|movbe"}
 
 # RISC-V kernels report the extension on the left and leave out what it brings along; vendors' own extensions to
 # vectors they do not report at all.
@@ -99,6 +103,14 @@ def code_features(arch: str, features: Iterable[str]) -> set[str]:
     """Those of ``features`` that change the code of tensor programs, LLVM's spelling in and out."""
     pattern = CODE_FEATURES.get(arch, ".*")
     return {name for name in features if re.fullmatch(pattern, name)}
+
+
+def instructions(target: Target) -> tuple[str, ...]:
+    """Extensions that code for a target may use, LLVM's spelling, sorted: a CPU that lacks one cannot run it."""
+    triple, cpu = str(target.tvm.get("mtriple", "")), str(target.tvm.get("mcpu", ""))
+    pattern = UNPROMPTED.get(triple.partition("-")[0])
+    implied = llvm_features(triple, cpu) if pattern and cpu else set()
+    return tuple(sorted({*target.features, *(name for name in implied if re.fullmatch(pattern or "", name))}))
 
 
 def llvm_features(triple: str, cpu: str) -> set[str]:

@@ -1,20 +1,8 @@
-"""The errors that are the caller's to mend: shown as one line, never as a traceback."""
+"""Errors as one line. The two that are the caller's to mend are the runtime's, which stands below everything."""
 
+from headstart_runtime.errors import HeadstartError, InputError
 
-class HeadstartError(Exception):
-    """Something the person at the keyboard can put right.
-
-    The message says what was wrong, where, and what to do. The command line prints it after ``error:``
-    and exits with ``exit_code``.
-    """
-
-    exit_code = 1
-
-
-class InputError(HeadstartError):
-    """Bad input: a missing or malformed file, an unknown name, an impossible option. Nothing was written."""
-
-    exit_code = 2
+__all__ = ["HeadstartError", "InputError", "MissingExtra", "first_line", "one_line"]
 
 
 def one_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = ("targets", "schedules", "tuning_db", "tuner", "cli")
+LAYERS = ("headstart_runtime", "targets", "schedules", "tuning_db", "tuner", "cli")
 LONGEST = 400
 MODULES = sorted(path.relative_to(ROOT).as_posix() for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
@@ -58,9 +58,19 @@ def test_the_database_names_no_compiler(module: str) -> None:
     assert not [name for _, name in imported(module) if name.partition(".")[0] == "tvm"]
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("headstart_runtime/")])
+def test_the_runtime_stands_alone(module: str) -> None:
+    """It is copied to machines that have nothing else of Headstart, and of packages only these."""
+    allowed = {"headstart_runtime", "numpy", "tvm_ffi", "ml_dtypes", *sys.stdlib_module_names}
+    if module == "headstart_runtime/torch.py":
+        allowed.add("torch")
+    assert {name.partition(".")[0] for _, name in imported(module)} <= allowed
+
+
 @pytest.mark.parametrize(
     ("package", "unwanted"),
     [
+        ("headstart_runtime", ["tvm"]),
         ("tuning_db", ["tvm", "cryptography"]),
         (
             "cli",

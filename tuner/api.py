@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart_runtime.kernel import Kernel
 from schedules.operator import Operator
 from schedules.schedule import Schedule
 from schedules.workload import Workload
@@ -19,7 +20,6 @@ from tuner.executor import LocalExecutor
 from tuner.job import Budget, Job
 from tuner.task import load_task
 from tuner.tasks import register
-from tuning_db.kernel import Kernel
 from tuning_db.records import Policy, Trial
 from tuning_db.store import Store
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from headstart_runtime import bundle, manifest
+from headstart_runtime.digests import write_sums
+from headstart_runtime.kernel import Kernel, Layout, use_threads
+from headstart_runtime.manifest import Manifest
+from headstart_runtime.signature import KernelArgument
+from schedules.canonical import canonical
 from schedules.lower import PREPARE, lower, prepared
 from schedules.schedule import Schedule
 from schedules.workload import Workload
-from targets import Target
+from targets import Target, detect
+from targets.digest import digest
 from targets.errors import HeadstartError, InputError
+from tuner.link import architecture, check_linkable, link
 from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
-from tuning_db import bundle, manifest
-from tuning_db.bundle import Manifest
-from tuning_db.kernel import Kernel, Layout, use_threads
 from tuning_db.place import replacing
 from tuning_db.selection import SelectedKernel, Selection
-from tuning_db.signature import KernelArgument
 
 if TYPE_CHECKING:
     from tvm.runtime import Executable
@@ -38,6 +41,15 @@ class Built:
     manifest: Manifest
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """The code of a schedule, the arrays it lays out weights in, and the id of how they lie there."""
+
+    code: Executable
+    prepared: tuple[KernelArgument, ...]
+    layout: str | None
+
+
 def compile_kernel(workload: Workload, schedule: Schedule, target: Target) -> Kernel:
     """Compile a schedule in this process, ready to be called; ``target`` must be the chip it runs on.
 
@@ -46,9 +58,9 @@ def compile_kernel(workload: Workload, schedule: Schedule, target: Target) -> Ke
         HeadstartError: TVM or LLVM cannot compile it.
     """
     use_threads(target.cores)
-    compiled, made = _compile(workload, schedule, target, "main")
-    module = compiled.jit()
-    layout = Layout(made, module["main" + PREPARE]) if made else None
+    compiled = _compile(workload, schedule, target, "main")
+    module = compiled.code.jit()
+    layout = Layout(compiled.prepared, module["main" + PREPARE]) if compiled.prepared else None
     name = f"{workload.operator} {workload.label}"
     return Kernel(name, _arguments(workload), module["main"], _weights(workload), layout)
 
@@ -83,19 +95,19 @@ def build_bundle(
                 listener(workload)
                 described = _describe(selected, workload)
                 schedule = selected.candidates[0].schedule if selected.candidates else DEFAULT
-                compiled, made = _compile(workload, schedule, target, described.function)
-                kernels.append(replace(described, prepared=made))
+                compiled = _compile(workload, schedule, target, described.function)
+                kernels.append(replace(described, prepared=compiled.prepared, layout=compiled.layout))
                 files.append(f"{objects}/{described.function}.o")
-                compiled.mod.write_to_file(files[-1])
-            _link(work / LIBRARY, files)
+                compiled.code.mod.write_to_file(files[-1])
+            link(work / LIBRARY, files)
         listed = _manifest(selection, target, kernels)
         (work / bundle.MANIFEST).write_text(listed.dumps())
-        digest = bundle.write_sums(work)
-    return Built(destination, digest, listed)
+        named = write_sums(work)
+    return Built(destination, named, listed)
 
 
 def _check_buildable(selection: Selection, target: Target) -> None:
-    _check_linkable(target)
+    check_linkable(target)
     if target.fingerprint != selection.target:
         raise HeadstartError(
             f"the selection is for {selection.target_name} ({selection.target}), "
@@ -123,7 +135,7 @@ def _manifest(selection: Selection, target: Target, kernels: Sequence[manifest.B
     return Manifest(
         schema=manifest.SCHEMA,
         model=manifest.BundleModel(selection.model, selection.source, dict(selection.step)),
-        target=manifest.BundleTarget(target.fingerprint, target.name, _spec(target)),
+        target=_target(target),
         toolchain=manifest.BundleToolchain(selection.toolchain.id, dict(selection.toolchain.versions)),
         policy=manifest.BundlePolicy(selection.policy.id, **selection.policy.to_json()),
         library=LIBRARY,
@@ -136,6 +148,10 @@ def _describe(selected: SelectedKernel, workload: Workload) -> manifest.BundleKe
     """What the manifest says of one kernel, but for how it lays out weights, which compiling tells."""
     chosen = selected.candidates[0] if selected.candidates else None
     schedule = chosen.schedule if chosen else DEFAULT
+    provenance = None
+    if chosen:
+        who = chosen.author, chosen.machine, chosen.created
+        provenance = manifest.Provenance(chosen.trial, chosen.tier, *who)
     return manifest.BundleKernel(
         names=selected.names,
         workload=workload.id,
@@ -146,11 +162,12 @@ def _describe(selected: SelectedKernel, workload: Workload) -> manifest.BundleKe
         arguments=_arguments(workload),
         weights=_weights(workload),
         prepared=(),
+        layout=None,
         schedule=manifest.BundleSchedule(schedule.id, schedule.space, schedule.version, dict(schedule.config)),
         tuned=chosen is not None,
         seconds=chosen.seconds if chosen else None,
         default_seconds=chosen.default_seconds if chosen else None,
-        provenance=manifest.Provenance(chosen.trial, chosen.author, chosen.machine, chosen.created) if chosen else None,
+        provenance=provenance,
         calls=selected.calls,
     )
 
@@ -167,22 +184,24 @@ def _weights(workload: Workload) -> tuple[str, ...]:
     return tuple(workload.arguments[at].name for at in workload.weights)
 
 
-def _spec(target: Target) -> dict[str, Any]:
-    """The target without its peaks, which say nothing of the code and differ from one measurement to the next."""
-    spec = {field.name: getattr(target, field.name) for field in fields(target) if field.name != "peaks"}
-    return spec | {"tvm": dict(target.tvm), "features": list(target.features)}
+def _target(target: Target) -> manifest.BundleTarget:
+    """What the manifest says of the chip; not its peaks, which say nothing of the code."""
+    kept = {field.name for field in fields(manifest.BundleTarget)} - {"arch", "instructions"}
+    return manifest.BundleTarget(
+        **{name: getattr(target, name) for name in kept} | {"tvm": dict(target.tvm)},
+        arch=architecture(target),
+        instructions=detect.instructions(target),
+    )
 
 
-def _compile(
-    workload: Workload, schedule: Schedule, target: Target, name: str
-) -> tuple[Executable, tuple[KernelArgument, ...]]:
-    """The code of a schedule, and the arrays it lays out weights in."""
+def _compile(workload: Workload, schedule: Schedule, target: Target, name: str) -> _Compiled:
     import tvm
 
     try:
         module = lower(workload, schedule, target, name)
         made = tuple(KernelArgument(a.name, "prepared", a.shape, a.dtype) for a in prepared(workload, module, name))
-        return tvm.compile(module, target=target.to_tvm()), made
+        layout = digest("l", canonical(module[name + PREPARE])) if made else None
+        return _Compiled(tvm.compile(module, target=target.to_tvm()), made, layout)
     except HeadstartError:
         raise
     except Exception as error:
@@ -191,36 +210,3 @@ def _compile(
             f"{workload.operator} {workload.label} ({workload.id}) does not compile with schedule {schedule.id} "
             f"for {target.name}: {lines[-1].strip()[:300]}"
         ) from error
-
-
-def _check_linkable(target: Target) -> None:
-    """The compiler that links is this machine's own, so only its architecture is possible."""
-    here = platform.machine().replace("AMD64", "x86_64")
-    arch = str(target.tvm.get("mtriple", here)).partition("-")[0] if target.kind == "llvm" else target.kind
-    if arch != here:
-        raise HeadstartError(
-            f"cannot build a bundle for {target.name} ({arch}) on {here} yet; build it on such a machine"
-        )
-
-
-def _link(library: Path, objects: Sequence[str]) -> None:
-    """Link object files into a shared library with the system's C or C++ compiler.
-
-    Raises:
-        HeadstartError: there is no compiler, or it cannot link these.
-    """
-    from tvm.support import cc
-
-    compiler = cc.get_cc()
-    try:
-        if compiler is None:
-            raise FileNotFoundError
-        cc.create_shared(str(library), list(objects), cc=compiler)
-    except FileNotFoundError:
-        found = "none was found" if compiler is None else f"{compiler} is not there"
-        raise HeadstartError(
-            f"linking a bundle needs a C compiler and {found}: install gcc or clang, or name one in CXX"
-        ) from None
-    except RuntimeError as error:
-        told = [line for line in str(error).splitlines() if "error" in line and "collect2" not in line] or ["?"]
-        raise HeadstartError(f"{compiler} cannot link the kernels: {told[-1].strip()[:300]}") from None

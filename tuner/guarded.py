@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning_db.memory import CACHE_LINE
+from headstart_runtime.memory import CACHE_LINE
 
 # Bytes before and behind an array that may not be touched; they are addresses only, no memory.
 GUARD = 16 << 20

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tvm_ffi
 
+from headstart_runtime.dlpack import tensor
 from schedules.lower import PREPARE, prepared
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
 from tuner.guarded import guard
-from tuning_db.dlpack import tensor
 
 if TYPE_CHECKING:
     import tvm

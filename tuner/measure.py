@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart_runtime.dlpack import tensor
+from headstart_runtime.memory import empty
 from schedules.compare import mismatch
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
@@ -23,8 +25,6 @@ from tuner.layout import Layouts
 from tuner.load import counters, disturbance
 from tuner.sequential import FEW, PAIRS, compare
 from tuner.timing import WARM_SAMPLE_S, sample
-from tuning_db.dlpack import tensor
-from tuning_db.memory import empty
 from tuning_db.records import Policy
 
 if TYPE_CHECKING:

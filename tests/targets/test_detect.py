@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from targets import catalogue, detect, linux, macos
+from headstart_runtime import linux, macos
+from targets import catalogue, detect
 from targets.target import Target
 
 
@@ -102,3 +103,13 @@ def test_vector_width_follows_the_flags(recorded, flags):
     machine = replace(linux.read("x86_64", None, recorded("zen4-vm")), features=frozenset(flags))
     target = detect.describe(machine, "znver4", "x86_64-linux-gnu")
     assert target.vector_bits == (256 if flags else 128)
+
+
+def test_instructions_are_all_that_code_may_use(recorded):
+    machine = linux.read("x86_64", None, recorded("zen4-vm"))
+    target = detect.describe(machine, "znver4", "x86_64-linux-gnu")
+    assert set(detect.instructions(target)) - set(target.features) == {"movbe", "sse3", "sse4a", "ssse3"}
+    assert set(detect.instructions(target)) <= machine.features
+    arm = linux.read("aarch64", None, recorded("graviton3"))
+    target = detect.describe(arm, "neoverse-v1", "aarch64-linux-gnu")
+    assert detect.instructions(target) == target.features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,20 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headstart_runtime import bundle, dlpack
+from headstart_runtime.kernel import Kernel
 from schedules.operator import make_operator
 from schedules.schedule import Schedule
 from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import Target, detect, resolve
 from targets.errors import HeadstartError, InputError
-from tests.tuning_db.sealed import seal
-from tuner.compile import Built, build_bundle, compile_kernel
+from tests.headstart_runtime.sealed import seal
+from tuner.compile import Built, _compile, build_bundle, compile_kernel
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.selecting import select
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
-from tuning_db import bundle, dlpack
-from tuning_db.kernel import Kernel
 from tuning_db.records import Key, Status, Toolchain, Trial
 from tuning_db.selection import Selection
 from tuning_db.store import Store
@@ -110,11 +111,28 @@ def test_manifest_says_what_is_inside(built: Built, target: Target) -> None:
     assert up.names == ("up", "down")
     assert (up.calls, up.tuned, up.seconds, up.default_seconds) == (3, True, 2e-5, None)
     assert (up.weights, [argument.role for argument in up.prepared]) == (("W",), ["prepared"])
-    assert up.provenance is not None
+    assert (up.layout or "").startswith("l") and norm.layout is None
+    assert manifest.target.arch == platform.machine()
+    assert set(target.features) <= set(manifest.target.instructions)
+    assert up.provenance is not None and up.provenance.tier == "measured"
     assert (up.provenance.author, up.provenance.machine) == ("someone", "somewhere")
     assert [str(argument) for argument in up.arguments] == ["bfloat16[4, 128]", "bfloat16[48, 128]", "bfloat16[4, 48]"]
     assert [kernel.workload for kernel in manifest.untuned] == [norm.workload, quant.workload]
     assert norm.seconds is None and norm.provenance is None and norm.schedule.id == DEFAULT.id
+
+
+def test_a_layout_is_known_again(target: Target) -> None:
+    """Its id is of how weights lie, not of the kernel: other rows leave it alone, other panels do not."""
+    seeds = [seed for seed in Panels(OPS[0].workload, target).seeds() if seed.config["vectors"] in (2, 4)]
+    more = Workload.of(make_operator("linear", {**LINEAR, "m": 8}))
+    ids = {}
+    for workload in (OPS[0].workload, more):
+        for seed in seeds:
+            compiled = _compile(workload, seed, target, "f")
+            ids[workload.id, seed.id] = (compiled.layout, compiled.prepared[0].shape)
+    layouts = set(ids.values())
+    assert len(layouts) == len({layout for layout, _ in layouts}) == len({shape for _, shape in layouts})
+    assert all(ids[OPS[0].workload.id, seed.id] == ids[more.id, seed.id] for seed in seeds)
 
 
 def test_same_champions_same_bytes(built: Built, selection: Selection, target: Target, tmp_path: Path) -> None:
@@ -128,7 +146,7 @@ import json, sys
 import numpy as np
 from schedules.operator import make_operator
 from schedules.compare import mismatch
-from tuning_db import bundle
+from headstart_runtime import bundle
 
 loaded = bundle.load(sys.argv[1])
 assert "tvm" not in sys.modules

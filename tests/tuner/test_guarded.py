@@ -11,8 +11,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from headstart_runtime.memory import CACHE_LINE
 from tuner.guarded import GUARD, guard
-from tuning_db.memory import CACHE_LINE
 
 ARRAYS = [
     np.arange(15, dtype=np.float32).reshape(3, 5),

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from headstart_runtime.memory import aligned
 from schedules.operator import Arrays
 from schedules.workload import Workload, numpy_dtype
 from targets import Target, detect
@@ -20,7 +21,6 @@ from tuner.bench.evict import Evictor, evicts_itself
 from tuner.bench.loaded import Request, Unsupported, wrong
 from tuner.bench.timing import Timer
 from tuner.measure import unscheduled
-from tuning_db.memory import aligned
 
 
 class Server:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart_runtime.dlpack import tensor
 from schedules.lower import PREPARE, prepared
 from schedules.schedule import Schedule
 from schedules.space import apply
@@ -24,7 +25,6 @@ from tuner.load import Counters, counters, disturbance
 from tuner.measure import poison
 from tuner.referee.shared import attach
 from tuner.timing import sample
-from tuning_db.dlpack import tensor
 from tuning_db.records import Status
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart_runtime.dlpack import tensor
+from headstart_runtime.memory import empty
 from schedules.lower import PREPARE, lower, prepared
 from schedules.operator import Arrays
 from schedules.schedule import Schedule
@@ -16,8 +18,6 @@ from schedules.workload import numpy_dtype
 from targets.units import seconds
 from tuner.bench.loaded import Loaded, Request
 from tuner.measure import poison
-from tuning_db.dlpack import tensor
-from tuning_db.memory import empty
 
 if TYPE_CHECKING:
     import tvm

@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from targets import linux
+from headstart_runtime import linux
 
 QUOTA = "sys/fs/cgroup/kubepods/pod1/cpu.max"
 

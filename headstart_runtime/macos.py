@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 
-from targets.machine import Machine
+from headstart_runtime.machine import Machine
 
 KEYS = (
     "machdep.cpu.brand_string",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from targets.machine import Machine
+from headstart_runtime.machine import Machine
 
 # TVM's thread pool binds the thread that first uses it, and with it all child processes, to fewer CPUs than it was
 # given; what this process may use is therefore noted when this module is imported.

@@ -10,9 +10,8 @@ from typing import Any
 
 import tvm_ffi
 
-from targets.threads import environment
-from tuning_db.memory import empty
-from tuning_db.signature import KernelArgument, Signature
+from headstart_runtime.memory import empty
+from headstart_runtime.signature import KernelArgument, Signature
 
 
 @dataclass(frozen=True)
@@ -179,5 +178,4 @@ def _result(outputs: Sequence[Any]) -> Any:
 
 def use_threads(cores: int) -> None:
     """Give TVM's thread pool this many threads, unless the environment says otherwise; before the first call only."""
-    for name, value in environment(cores).items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("TVM_NUM_THREADS", str(cores))

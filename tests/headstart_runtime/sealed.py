@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
-from targets import Target
-from tuning_db import bundle
-from tuning_db.manifest import (
+from headstart_runtime import bundle
+from headstart_runtime.digests import write_sums
+from headstart_runtime.manifest import (
     SCHEMA,
     BundleKernel,
     BundleModel,
@@ -17,9 +18,24 @@ from tuning_db.manifest import (
     Manifest,
     Provenance,
 )
-from tuning_db.signature import KernelArgument
+from headstart_runtime.signature import KernelArgument
 
-TARGET = Target("tiny", "nobody", "Tiny 1", {"kind": "llvm", "mcpu": "generic"}, cores=2, vector_bits=128)
+ARCH = platform.machine().replace("AMD64", "x86_64").replace("arm64", "aarch64")
+TARGET = BundleTarget(
+    fingerprint="c0123",
+    name="tiny",
+    vendor="nobody",
+    model="Tiny 1",
+    tvm={"kind": "llvm", "mcpu": "generic"},
+    cores=2,
+    vector_bits=128,
+    features=(),
+    l1d=0,
+    l2=0,
+    l3=0,
+    arch=ARCH,
+    instructions=(),
+)
 KERNEL = BundleKernel(
     names=("up", "down"),
     workload="w0123",
@@ -34,17 +50,18 @@ KERNEL = BundleKernel(
     ),
     weights=("W",),
     prepared=(KernelArgument("WP", "prepared", (1, 4, 8), "uint16"),),
+    layout="l0123",
     schedule=BundleSchedule("s0123", "default", 1, {}),
     tuned=True,
     seconds=1e-5,
     default_seconds=2e-5,
-    provenance=Provenance("t0123", "someone", "somewhere", 1e9),
+    provenance=Provenance("t0123", "measured", "someone", "somewhere", 1e9),
     calls=3,
 )
 MANIFEST = Manifest(
     schema=SCHEMA,
     model=BundleModel("tiny", "a test", {"phase": "decode", "tokens": 2}),
-    target=BundleTarget(TARGET.fingerprint, TARGET.name, {**TARGET.spec(), "features": []}),
+    target=TARGET,
     toolchain=BundleToolchain("x0", {"tvm": "0", "llvm": "0"}),
     policy=BundlePolicy("p0", "cold", 2, "wall"),
     library="kernels.so",
@@ -58,5 +75,5 @@ def seal(folder: Path, manifest: str | None = None, library: bytes = bytes(range
     folder.mkdir(parents=True, exist_ok=True)
     (folder / bundle.MANIFEST).write_text(MANIFEST.dumps() if manifest is None else manifest)
     (folder / "kernels.so").write_bytes(library)
-    bundle.write_sums(folder)
+    write_sums(folder)
     return folder

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.errors import InputError
-from tests.tuning_db.sealed import MANIFEST
-from tuning_db.manifest import Manifest
+from headstart_runtime.errors import InputError
+from headstart_runtime.manifest import Manifest
+from tests.headstart_runtime.sealed import MANIFEST
 
 DOCUMENT: dict[str, Any] = json.loads(MANIFEST.dumps())
 
@@ -42,13 +42,14 @@ def test_round_trip() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ("schema", "headstart-bundle/1", "this Headstart reads headstart-bundle/2"),
+        ("schema", "headstart-bundle/2", "this runtime reads headstart-bundle/3"),
         ("model", [], "model is .*, must be an object"),
         ("policy/threads", "2", "policy.threads"),
         ("policy/threads", True, "policy.threads"),
         ("policy/threads", 0, "at least 1"),
-        ("target/fingerprint", "c0", "fingerprint"),
-        ("target/spec", {"tvm": 7}, "fingerprint"),
+        ("target/arch", None, "target.arch"),
+        ("target/instructions", "avx2", "target.instructions"),
+        ("target/l3", -1.5, "target.l3"),
         ("kernels/0/function", "a b", "not a symbol"),
         ("kernels/0/seconds", "fast", r"kernels\[0\].seconds"),
         ("kernels/0/provenance", 3, r"kernels\[0\].provenance"),
@@ -61,6 +62,9 @@ def test_round_trip() -> None:
         ("kernels/0/arguments/0/role", "both", "inputs, then outputs"),
         ("kernels/0/weights", ["C"], "names of inputs"),
         ("kernels/0/weights", [], "weights are laid out in"),
+        ("kernels/0/layout", None, "layout must be an id"),
+        ("kernels/0/prepared", [], "and null elsewhere"),
+        ("kernels/0/provenance/tier", "best", "must be one of measured"),
         ("kernels/0/prepared/0/role", "input", "role prepared"),
         ("kernels/0/prepared/0/shape", [1, 0], "shape"),
         ("kernels/0/prepared/0/dtype", "object", "dtype"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tvm_ffi
 
-from tuning_db.dlpack import ON_CPU, tensor
+from headstart_runtime.dlpack import ON_CPU, tensor
 
 # Types that numpy has itself; the rest are in ml_dtypes.
 PLAIN = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
-from targets import Target
-from targets.errors import InputError
-from tuning_db.signature import KernelArgument
+from headstart_runtime.digests import FILE_NAME
+from headstart_runtime.errors import InputError
+from headstart_runtime.signature import KernelArgument
 
-SCHEMA = "headstart-bundle/2"
-# A name that cannot leave the directory it is in, on any system.
-FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+SCHEMA = "headstart-bundle/3"
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ROLES = ("input", "output")
+TIERS = ("measured", "claimed", "replayed", "reproduced")
 
 T = TypeVar("T")
 
@@ -34,11 +33,26 @@ class BundleModel:
 
 @dataclass(frozen=True)
 class BundleTarget:
-    """The chip it was built for: ``spec`` is ``Target.spec()``."""
+    """The chip it was built for: the fields of a target that say what code is made for it, and
+
+    Attributes:
+        arch: architecture: ``x86_64``, ``aarch64``, ...
+        instructions: extensions that the code may use, in LLVM's spelling; a CPU that lacks one cannot run it.
+    """
 
     fingerprint: str
     name: str
-    spec: Mapping[str, Any]
+    vendor: str
+    model: str
+    tvm: Mapping[str, Any]
+    cores: int
+    vector_bits: int
+    features: tuple[str, ...]
+    l1d: int
+    l2: int
+    l3: int
+    arch: str
+    instructions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,9 +75,14 @@ class BundleToolchain:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a champion's time comes from: trial, who, on which machine, when (seconds since 1970)."""
+    """Where a champion's time comes from: trial, who, on which machine, when (seconds since 1970).
+
+    ``tier`` is how far it is trusted: ``measured`` in the database that the bundle was built from, or what a claim has:
+    ``claimed``, ``replayed``, ``reproduced``.
+    """
 
     trial: str
+    tier: str
     author: str
     machine: str
     created: float
@@ -91,6 +110,8 @@ class BundleKernel:
         weights: names of the inputs that stay the same from call to call.
         prepared: the arrays that the function takes in their place, where its schedule lays them out anew; what writes
             them has the symbol ``function`` and ``_prepare``.
+        layout: id of how they lie there, a hash of the program that writes them; None where the function takes weights
+            as they are. What one kernel prepared is right for every kernel with the same weights and the same id.
         tuned: whether a champion was found; otherwise it is the default schedule, and the times are None.
         seconds, default_seconds: median of the champion and of the default schedule, as measured.
         calls: how often one step of the model calls it.
@@ -105,6 +126,7 @@ class BundleKernel:
     arguments: tuple[KernelArgument, ...]
     weights: tuple[str, ...]
     prepared: tuple[KernelArgument, ...]
+    layout: str | None
     schedule: BundleSchedule
     tuned: bool
     seconds: float | None
@@ -158,7 +180,7 @@ class Manifest:
             raise InputError(f"manifest.json is not JSON: {error}") from None
         schema = value.get("schema") if isinstance(value, dict) else None
         if schema != SCHEMA:
-            raise InputError(f"manifest.json has schema {schema!r}; this Headstart reads {SCHEMA}")
+            raise InputError(f"manifest.json has schema {schema!r}; this runtime reads {SCHEMA}")
         manifest = _read(cls, value, "manifest.json")
         _check(manifest)
         return manifest
@@ -168,8 +190,6 @@ def _check(manifest: Manifest) -> None:
     """What types alone do not say."""
     if not FILE_NAME.fullmatch(manifest.library):
         raise InputError(f"manifest.json: library {manifest.library!r} is not a plain file name")
-    if _fingerprint(manifest.target.spec) != manifest.target.fingerprint:
-        raise InputError("manifest.json: target.spec is not the chip whose fingerprint is target.fingerprint")
     if manifest.policy.threads < 1:
         raise InputError(f"manifest.json: policy.threads is {manifest.policy.threads}, must be at least 1")
     seen: set[str] = set()
@@ -188,6 +208,11 @@ def _check(manifest: Manifest) -> None:
             raise InputError(f"{where}.weights must be names of inputs")
         if any(argument.role != "prepared" for argument in kernel.prepared) or (kernel.prepared and not kernel.weights):
             raise InputError(f"{where}.prepared must be arrays that weights are laid out in, with the role prepared")
+        if (kernel.layout is None) is bool(kernel.prepared):
+            raise InputError(f"{where}.layout must be an id where there are prepared arrays, and null elsewhere")
+        if kernel.provenance and kernel.provenance.tier not in TIERS:
+            raise InputError(f"{where}.provenance.tier must be one of {', '.join(TIERS)}")
+
         for argument in (*kernel.arguments, *kernel.prepared):
             if any(extent < 1 for extent in argument.shape):
                 raise InputError(f"{where}: argument {argument.name!r} has shape {argument.shape}")
@@ -195,13 +220,6 @@ def _check(manifest: Manifest) -> None:
                 argument.numpy_dtype  # noqa: B018
             except TypeError:
                 raise InputError(f"{where}: argument {argument.name!r} has unknown dtype {argument.dtype!r}") from None
-
-
-def _fingerprint(spec: Mapping[str, Any]) -> str | None:
-    try:
-        return Target.from_spec(spec).fingerprint
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

@@ -8,8 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tuning_db import dlpack
-from tuning_db.dlpack import tensor
+from headstart_runtime import dlpack
+from headstart_runtime.dlpack import tensor
 
 TYPES = [np.float32, np.int8, np.bool_, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e8m0fnu]
 

@@ -161,6 +161,7 @@ class _Amount(click.ParamType):
 @click.option("--requests", type=_Amount(float), help="Requests a second.")
 @click.option("--claims", type=_Amount(int), help="Claims in 24 hours.")
 @click.option("--bytes", type=_Amount(int), help="Bytes of submissions in 24 hours.")
+@click.option("--misses", type=_Amount(int), help="Misses that are kept of it.")
 @db_option
 @json_option
 def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> None:
@@ -180,7 +181,7 @@ def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> N
     with Store.open(db, create=False) as store:
         account = store.account(name)
         may = store.set_quota(account, **changed) if changed else store.own_quota(account.id)  # type: ignore[arg-type]
-        sent = store.sent(account.id, time.time())
+        sent = store.sent(account.id, time.time()) | {"misses": store.kept_misses(account.id)}
     if as_json:
         echo_json({"account": account.name, "quota": vars(may), "sent": sent})
         return
@@ -188,5 +189,10 @@ def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> N
         (what, "default" if value is None else f"{value:,}", f"{sent[what]:,}" if what in sent else "")
         for what, value in vars(may).items()
     ]
-    named = {"requests": "requests a second", "claims": "claims in 24 hours", "bytes": "bytes in 24 hours"}
+    named = {
+        "requests": "requests a second",
+        "claims": "claims in 24 hours",
+        "bytes": "bytes in 24 hours",
+        "misses": "misses kept",
+    }
     table(account.name, ("what", "at most", "sent"), [(named[what], *rest) for what, *rest in rows])

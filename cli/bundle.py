@@ -64,7 +64,7 @@ def build(
     from tuning_db.store import Store
 
     chip = resolve(target)
-    loaded = load_model(model, step, skip_unsupported, db)
+    loaded = load_model(model, step, skip_unsupported, db, chip)
     with Store.open(db, create=False) as store:
         selection = select(store, loaded, chip, cache)
     with progress_console.status("Compiling …") as status:

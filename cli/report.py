@@ -59,7 +59,7 @@ def command(
 
     chip = resolve(target)
     with Store.open(db, create=False) as store:
-        report = gather(store, load_model(model, step, skip_unsupported, db), chip, cache)
+        report = gather(store, load_model(model, step, skip_unsupported, db, chip), chip, cache)
     if not report.every_trial:
         raise HeadstartError(
             f"nothing is measured yet in {db} for {report.model.name}, {report.model.step.phase} with "

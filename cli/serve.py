@@ -60,6 +60,13 @@ WRONG_TOKENS = 1.0
     help="Bytes of a vendor's submissions in 24 hours.",
 )
 @click.option(
+    "--misses",
+    type=click.IntRange(0),
+    default=20_000,
+    show_default=True,
+    help="Misses that are kept of an account: a row for each workload, chip and file.",
+)
+@click.option(
     "--backup-folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Where a copy lies while it is made; beside the database unless said.",
@@ -119,7 +126,7 @@ def command(
             db,
             key,
             rates=Rates(limits["rate"], limits["anonymous_rate"], WRONG_TOKENS if limits["anonymous_rate"] else 0),
-            quota=Quota(claims=limits["claims_per_day"], bytes=limits["bytes_per_day"]),
+            quota=Quota(claims=limits["claims_per_day"], bytes=limits["bytes_per_day"], misses=limits["misses"]),
             proxies=proxies,
             copies=backup_folder,
         )

@@ -82,8 +82,9 @@ def command(
 ) -> None:
     """Tune the operators of MODEL on this machine and keep every trial.
 
-    MODEL is a name of the catalogue, a Hugging Face config.json, an ONNX file, a torch.export program (.pt2), or the
-    name of a model that was imported into the database.
+    MODEL is a name of the catalogue, a Hugging Face config.json, an ONNX file, a torch.export program (.pt2), the
+    name of a model that was imported into the database, or `misses`: what deployments told the database that they have
+    no kernel for on this chip, weighed by how often they missed it.
     The limits --for, --trials and --until-within work alone or together; whichever is reached first ends it.
     Press Ctrl-C whenever you like: what was found is kept, and the same command carries on from there.
 
@@ -94,6 +95,7 @@ def command(
     from targets import resolve
     from tuner.executor import LocalExecutor
     from tuner.frontend.load import load_model
+    from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget, Job
     from tuner.summary import summarise
     from tuner.tasks import model_tasks, policy_for
@@ -104,7 +106,9 @@ def command(
     chip = resolve(target)
     if chip != resolve("host"):
         raise InputError(f"target {target} is not the chip of this machine; tuning for another is not possible yet")
-    loaded = load_model(model, step, skip_unsupported, db)
+    loaded = load_model(
+        model, step, skip_unsupported, db, chip, untuned=True, say=lambda line: click.echo(line, err=True)
+    )
     policy = policy_for(loaded.step.phase, chip, cache)
     with Store.open(db) as store:
         with progress_console.status(f"Looking at {chip.name} and {loaded.name} …"):
@@ -115,12 +119,16 @@ def command(
             with interruptible(job.stop):
                 job.run()
         summary = summarise(loaded, tasks)
+        waiting = waiting_misses(store, chip)
     if as_json:
-        echo_json(summary.to_json() | {"database": str(db), "job": job.id, "failures": job.failures})
+        echo_json(summary.to_json() | {"database": str(db), "job": job.id, "failures": job.failures, "misses": waiting})
     else:
         from cli._summary import print_summary
 
         print_summary(summary, str(db), _next_commands(model, loaded.step, cache, db, tasks))
+    if waiting:
+        what = "1 workload waits" if waiting == 1 else f"{waiting} workloads wait"
+        click.echo(f"{what} that deployments missed on this chip: headstart tune misses", err=True)
     for workload, reason in job.failures.items():
         click.echo(f"not tuned: {workload}: {reason}", err=True)
     if job.interrupted:
@@ -155,11 +163,15 @@ def _watch(tasks: list[Task], length: float | None, quiet: bool) -> Iterator[Any
 
 def _next_commands(model: str, step: Step, cache: str | None, db: Path, tasks: list[Task]) -> list[str]:
     """What to try after tuning, for the same step."""
+    from tuner.frontend.missed import NAME as MISSES
+
     given = {"phase": step.phase, "tokens": step.tokens, "batch": step.batch, "kv-len": step.kv_len}
     given |= {name: degree for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1}
-    where = f"{shlex.quote(model)} {' '.join(f'--{name} {value}' for name, value in given.items())}"
-    where += f" --cache {cache}" if cache else ""
+    words = [shlex.quote(model)]
+    words += [f"--{name} {value}" for name, value in given.items() if model != MISSES]
+    words += [f"--cache {cache}"] if cache else []
     at = "" if str(db) == "headstart.db" else f" --db {shlex.quote(str(db))}"
+    where = " ".join(words)
     commands = [f"headstart report {where}{at}", f"headstart bundle build {where}{at} -o bundle"]
     if tasks:
         commands.insert(0, f"headstart best {tasks[0].workload.id}{at}")

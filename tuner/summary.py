@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.frontend.missed import NAME as MISSES
 from tuner.frontend.model import Model, Step
 from tuner.task import Task
 
@@ -173,13 +174,15 @@ def summarise(model: Model, tasks: Sequence[Task]) -> Summary:
         for task in tasks
     ]
     rows.sort(key=lambda row: -row.calls * (row.default_s or 0.0))
-    return Summary(model.name, tuple(rows), missing, _setting(model.step, tasks))
+    return Summary(model.name, tuple(rows), missing, _setting(None if model.name == MISSES else model.step, tasks))
 
 
-def _setting(step: Step, tasks: Sequence[Task]) -> str:
-    """The step and the chip in a line."""
-    said = [f"{step.phase} of {step.tokens} tokens", f"batch {step.batch}", f"{step.kv_len} keys"]
-    said += [f"{name} {degree}" for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1]
+def _setting(step: Step | None, tasks: Sequence[Task]) -> str:
+    """The step, where there is one, and the chip in a line."""
+    said = []
+    if step is not None:
+        said += [f"{step.phase} of {step.tokens} tokens", f"batch {step.batch}", f"{step.kv_len} keys"]
+        said += [f"{name} {degree}" for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1]
     if not tasks:
         return ", ".join(said)
     return f"{', '.join([*said, f'{tasks[0].policy.cache} cache'])} on {tasks[0].target.name}"

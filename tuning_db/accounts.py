@@ -17,11 +17,11 @@ from tuning_db.records import new_id
 ROLES = ("operator", "publisher", "vendor", "referee", "deployer")
 # What a token may be used for; a role's tokens have at most those of the role.
 SCOPES = {
-    "operator": ("admin",),
+    "operator": ("admin", "misses"),
     "publisher": ("read", "publish"),
     "vendor": ("read", "submit"),
     "referee": ("read", "judge"),
-    "deployer": ("read",),
+    "deployer": ("read", "misses"),
 }
 # Every token begins so, so that one that was left in a file or a log is found by looking for it.
 PREFIX = "hst_"

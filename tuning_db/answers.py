@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuning_db.misses import MISS
 from tuning_db.readers import between, count, entries, flag, having, mapping, number, optional, sequence, text, versions
 
 MOST = 100_000
@@ -68,5 +69,7 @@ TAKEN = having(
         "receipt": mapping,
     }
 )
+TOLD = having({"source": text, "misses": count})
+MISSES = having({"misses": _list(**MISS)})
 CHECKPOINT = having({"checkpoint": text})
 ENTRIES = having({"checkpoint": text, "start": count, "entries": sequence(text)})

@@ -14,6 +14,7 @@ from tuning_db.audit import problems
 from tuning_db.claim import judged
 from tuning_db.history import doubts_of, keys, replay, seen, turns_of
 from tuning_db.migrations import migrations
+from tuning_db.misses import unreadable_misses
 from tuning_db.records import Key, Status
 from tuning_db.rows import decoded, key_of, stored
 from tuning_db.rules import IDS, id_problem, trial_problem
@@ -34,7 +35,19 @@ def check(store: Store) -> list[Finding]:
     findings: list[Finding] = []
     try:
         with store.snapshot():
-            for part in (_file, _schema, _ids, _trials, _champions, _ledgers, _releases, _claims, _keys, _leads):
+            for part in (
+                _file,
+                _schema,
+                _ids,
+                _trials,
+                _champions,
+                _ledgers,
+                _releases,
+                _claims,
+                _keys,
+                _leads,
+                _misses,
+            ):
                 findings.extend(part(store))
     except (HeadstartError, sqlite3.DatabaseError) as error:
         # Too damaged to read on.
@@ -181,3 +194,8 @@ def _leads(store: Store) -> Iterator[Finding]:
         for trial, doubts in doubts_of(store.connection, release, Key(*rest)).items():
             if doubts != again.doubts.get(trial, []):
                 yield Finding(f"claim {trial}", "its history of disputes is not what its verdicts come to")
+
+
+def _misses(store: Store) -> Iterator[Finding]:
+    for workload, problem in unreadable_misses(store):
+        yield Finding(f"miss of {workload}", problem)

@@ -8,7 +8,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from tuning_db import claimed_schema, history_schema
-from tuning_db.service_schema import QUOTAS, WORDS
+from tuning_db.service_schema import MISSES, QUOTAS, WORDS
 
 migrations = Migrations("headstart")
 
@@ -375,6 +375,13 @@ def m007_history(db: sqlite_utils.Database) -> None:
 def m008_claimed(db: sqlite_utils.Database) -> None:
     """What claims are known again by, also of those before this step."""
     claimed_schema.add(db.conn)
+
+
+@migrations()
+def m009_misses(db: sqlite_utils.Database) -> None:
+    """What deployments wanted and had no kernel for."""
+    for statement in MISSES:
+        db.conn.execute(statement)
 
 
 def unknown_steps(db: sqlite_utils.Database) -> list[str]:

@@ -26,11 +26,13 @@ class Quota:
         requests: a second.
         claims: in a day.
         bytes: of envelopes, in a day.
+        misses: that are kept of it, a row for each workload, chip and file.
     """
 
     requests: float | None = None
     claims: int | None = None
     bytes: int | None = None
+    misses: int | None = None
 
 
 NO_QUOTA = Quota()
@@ -60,13 +62,13 @@ class Quotas(Connection):
         with self.transaction():
             quota = Quota(**{**vars(self.own_quota(account.id)), **changed})
             self.execute("DELETE FROM quota WHERE account = ?", (account.id,))
-            values = (account.id, quota.requests, quota.claims, quota.bytes)
-            self.execute("INSERT INTO quota (account, requests, claims, bytes) VALUES (?, ?, ?, ?)", values)
+            values = (account.id, quota.requests, quota.claims, quota.bytes, quota.misses)
+            self.execute("INSERT INTO quota (account, requests, claims, bytes, misses) VALUES (?, ?, ?, ?, ?)", values)
         return quota
 
     def own_quota(self, account: str) -> Quota:
         """What is said of an account, by its id, alone."""
-        rows = self.rows("SELECT requests, claims, bytes FROM quota WHERE account = ?", (account,))
+        rows = self.rows("SELECT requests, claims, bytes, misses FROM quota WHERE account = ?", (account,))
         return Quota(**rows[0]) if rows else Quota()
 
     def quota(self, account: str, default: Quota) -> Quota:

@@ -60,3 +60,20 @@ WORDS = (
     "CREATE INDEX opening_of_account ON opening (account)",
     "CREATE INDEX release_by_launch ON release (launch)",
 )
+
+MISSES = (
+    # A workload that was missed need not be one of this database, and a row names none: nothing is to be found out.
+    """CREATE TABLE miss (
+        account TEXT NOT NULL,         -- id of who told it; empty for who has the file
+        source TEXT NOT NULL,          -- the file that it was counted in, or where it was fetched from
+        workload TEXT NOT NULL,        -- id, as it was told
+        target TEXT NOT NULL,          -- fingerprint
+        operator TEXT NOT NULL,
+        params TEXT NOT NULL,          -- JSON
+        count INTEGER NOT NULL,        -- the most that was told
+        told REAL NOT NULL,            -- seconds since 1970, the last time
+        PRIMARY KEY (account, source, workload, target)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX miss_of_target ON miss (target, workload)",
+    "ALTER TABLE quota ADD COLUMN misses INTEGER",
+)

@@ -17,6 +17,7 @@ from tuning_db.claims import Claims
 from tuning_db.cost_models import CostModels
 from tuning_db.jobs import Jobs
 from tuning_db.ledger import Ledgers
+from tuning_db.misses import Misses
 from tuning_db.models import Models
 from tuning_db.quotas import Quotas
 from tuning_db.records import Key, Policy, Toolchain, Trial
@@ -31,7 +32,19 @@ PAGE = 1000
 
 
 class Store(
-    Champions, Jobs, CostModels, Ledgers, Accounts, Releases, Models, Claims, Submissions, Quotas, Words, Claimed
+    Champions,
+    Jobs,
+    CostModels,
+    Ledgers,
+    Accounts,
+    Releases,
+    Models,
+    Claims,
+    Submissions,
+    Quotas,
+    Words,
+    Claimed,
+    Misses,
 ):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 

@@ -12,6 +12,7 @@ from typing import Any
 from schedules.schedule import Schedule
 from targets import Target
 from targets.digest import digest
+from tuning_db.misses import Missed
 from tuning_db.records import Key, Policy, Status, Toolchain, Trial
 from tuning_db.store import Store
 
@@ -86,6 +87,7 @@ def populate(store: Store) -> list[Key]:
     store.append("public", "somebody", "read", {"model": "tiny"})
     store.append("r0123", "someone", "read", {"release": "r0123"})
     store.finish_job(store.start_job({"model": "tiny"}))
+    store.tell_misses("0" * 32, [Missed(keys[2].workload, "linear", {"m": 16}, TARGET.fingerprint, 7)], 1.75e9)
     return keys
 
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from targets import Target, resolve
 from targets.errors import InputError
 from tuner.frontend import catalogue
 from tuner.frontend.config import config_path, family_of, model_from_config, read_config
 from tuner.frontend.fields import Fields
+from tuner.frontend.missed import NAME as MISSES
+from tuner.frontend.missed import model_of_misses
 from tuner.frontend.model import Model, Step
 from tuner.frontend.step import complete_step
+from tuning_db.store import Store
 
 SUFFIXES = (".json", ".onnx", ".pt2")
 
 
-def load_model(spec: str, step: Step, skip_unsupported: bool = False, db: Path | None = None) -> Model:
+def load_model(
+    spec: str,
+    step: Step,
+    skip_unsupported: bool = False,
+    db: Path | None = None,
+    target: Target | None = None,
+    untuned: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Model:
     """The model that ``spec`` names, at one step.
 
     Args:
@@ -24,7 +37,11 @@ def load_model(spec: str, step: Step, skip_unsupported: bool = False, db: Path |
             ``./NAME`` for a folder that has one.
         step: the step of inference; what an ONNX file or an exported program holds has its shapes already.
         skip_unsupported: go on without operators of an ONNX file or exported program that cannot be imported.
-        db: a database; a model that was imported into it is known by its name, where nothing else is called so.
+        db: a database; a model that was imported into it is known by its name, where nothing else is called so. The
+            name ``misses`` is what deployments told it that they miss.
+        target: whose misses are meant, this machine's chip unless said.
+        untuned: only those that are not tuned for it yet.
+        say: told in a line of what is left out of them.
 
     Raises:
         InputError: nothing of that name, or it cannot be read, or not at this step.
@@ -32,6 +49,9 @@ def load_model(spec: str, step: Step, skip_unsupported: bool = False, db: Path |
     """
     if spec in catalogue.names():
         return catalogue.load(spec, step)
+    if spec == MISSES and db is not None:
+        with Store.open(db, create=False) as store:
+            return model_of_misses(store, target or resolve("host"), untuned, say)
     stored = _stored(spec, db)
     if stored is not None:
         return stored
@@ -66,14 +86,16 @@ def step_for(
         InputError: nothing of that name, or the step makes no sense, or is not that of the imported model.
     """
     given: dict[str, Any] = {"phase": phase, "tokens": tokens, "batch": batch, "kv_len": kv_len, "tp": tp, "ep": ep}
-    stored = _stored(spec, db)
+    stored = _stored_step(spec, db)
     if stored is not None:
         said = {name: value for name, value in given.items() if value != (1 if name in ("tp", "ep") else None)}
-        if any(getattr(stored.step, name) != value for name, value in said.items()):
+        if any(getattr(stored, name) != value for name, value in said.items()):
+            if spec == MISSES:
+                raise InputError("misses have their shapes already; leave out the options of a step")
             raise InputError(
                 f"{spec} was imported at another step; leave out its options, or import it again at this one"
             )
-        return stored.step
+        return stored
     path = catalogue.path_of(spec) if spec in catalogue.names() else _existing(spec)
     if path.suffix in (".onnx", ".pt2"):
         return complete_step(**given)
@@ -87,10 +109,17 @@ def _stored(spec: str, db: Path | None) -> Model | None:
     if db is None or spec in catalogue.names() or Path(spec).exists() or not db.is_file():
         return None
     from tuner.frontend.stored import read_model
-    from tuning_db.store import Store
 
     with Store.open(db, create=False, read_only=True) as store:
         return read_model(store, spec) if spec in store.model_names() else None
+
+
+def _stored_step(spec: str, db: Path | None) -> Step | None:
+    """The one step that a model of the database has; misses have whatever shapes they have, and any step will do."""
+    if spec == MISSES and db is not None:
+        return Step()
+    stored = _stored(spec, db)
+    return stored.step if stored else None
 
 
 def _existing(spec: str) -> Path:

@@ -23,6 +23,7 @@ from tuning_db.service import (
     health,
     keys,
     ledgers,
+    misses,
     pending,
     releases,
     submissions,
@@ -81,7 +82,7 @@ def make_app(config: Config) -> FastAPI:
     errors.install(app, refused)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests, answered=metrics.answered)
-    for module in (health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, backups):
+    for module in (health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, misses, backups):
         app.include_router(module.router)
     documented(app)
     app.state.copying = asyncio.Lock()

@@ -15,6 +15,7 @@ TAGS = {
     "submissions": "Signed batches of claims.",
     "keys and tokens": "What vendors sign with, and what opens the service.",
     "boards": "Who is ahead, how ready each chip is, and what being early was worth.",
+    "misses": "What deployments wanted and had no kernel for.",
     "accounts": "Who asks.",
     "operation": "For the operator of the service.",
     "ledgers": "Logs that are only added to, with proofs.",

@@ -6,6 +6,8 @@ CREATE INDEX cost_model_latest ON cost_model (space, kind, created)
 
 CREATE INDEX lead_of_release ON lead (release)
 
+CREATE INDEX miss_of_target ON miss (target, workload)
+
 CREATE INDEX model_name ON model (name, used)
 
 CREATE INDEX model_of_workload ON model_op (workload)
@@ -153,6 +155,18 @@ CREATE TABLE ledger_entry (
         PRIMARY KEY (log, seq)
     ) WITHOUT ROWID
 
+CREATE TABLE miss (
+        account TEXT NOT NULL,         -- id of who told it; empty for who has the file
+        source TEXT NOT NULL,          -- the file that it was counted in, or where it was fetched from
+        workload TEXT NOT NULL,        -- id, as it was told
+        target TEXT NOT NULL,          -- fingerprint
+        operator TEXT NOT NULL,
+        params TEXT NOT NULL,          -- JSON
+        count INTEGER NOT NULL,        -- the most that was told
+        told REAL NOT NULL,            -- seconds since 1970, the last time
+        PRIMARY KEY (account, source, workload, target)
+    ) WITHOUT ROWID
+
 CREATE TABLE model (
         id TEXT PRIMARY KEY,           -- hash of name, source, step and operators
         name TEXT NOT NULL,
@@ -196,7 +210,7 @@ CREATE TABLE quota (
         requests REAL,                 -- a second; NULL for what the service says, here and below
         claims INTEGER,                -- a day
         bytes INTEGER                  -- a day, of envelopes
-    ) WITHOUT ROWID
+    , misses INTEGER) WITHOUT ROWID
 
 CREATE TABLE release (
         id TEXT PRIMARY KEY,           -- random; or public

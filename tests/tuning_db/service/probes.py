@@ -59,6 +59,7 @@ ABLE = {
     ("POST", "verdicts"): ("judge", "rival"),
     ("POST", "submissions"): ("rival", "late", "nobody", "acme"),
     ("POST", "keys"): ("rival", "nobody"),
+    ("POST", "misses"): ("user",),
 }
 HEADERS = (
     {},
@@ -178,6 +179,10 @@ class Probes:
         if path.endswith("/invitations"):
             given = {"account": lucky.choice(pool["account"]), "opens": lucky.choice([0, LAUNCH])}
             given |= {"target": lucky.choice(pool["target"])} if lucky.random() < 0.7 else {}
+        elif path.endswith("/misses"):
+            named = {"workload": lucky.choice(pool["workload"]), "target": lucky.choice(pool["target"])}
+            miss = {**named, "operator": "linear", "params": {"m": 1}, "count": lucky.randrange(1, 9)}
+            given = {"source": f"{lucky.randrange(9):032x}", "misses": [miss]}
         elif path.endswith("/verdicts"):
             given = {"outcome": lucky.choice(["replayed", "reproduced", "refused", "withdrawn"]), "reason": "why not"}
         elif path.endswith("/releases"):

@@ -39,6 +39,7 @@ PATHS = {
     "/v1/releases/{id}/headstart": ["release", "name"],
     "/v1/claims/{id}": ["trial"],
     "/v1/pending": [],
+    "/v1/misses": [],
     "/v1/releases/{id}/openings": ["release", "name"],
     "/v1/claims": ["in", "called", "after"],
     "/v1/champion": ["key"],

@@ -40,7 +40,7 @@ class Bundle(Mapping[str, Kernel]):
         if entry.workload not in self._kernels:
             function, layout = self.library.get_function(entry.function), None
             if entry.prepared:
-                layout = Layout(entry.prepared, self.library.get_function(entry.function + PREPARE))
+                layout = Layout(entry.prepared, self.library.get_function(entry.function + PREPARE), entry.layout)
             name = f"{entry.operator} {entry.label}"
             self._kernels[entry.workload] = Kernel(name, entry.arguments, function, entry.weights, layout)
         return self._kernels[entry.workload]

@@ -21,10 +21,12 @@ class Layout:
     Attributes:
         arguments: of those arrays.
         function: takes the weights, then those arrays.
+        id: the same for layouts that are interchangeable; None where nobody knows.
     """
 
     arguments: tuple[KernelArgument, ...]
     function: Callable[..., Any]
+    id: str | None = None
 
 
 class Kernel:

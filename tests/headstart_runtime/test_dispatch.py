@@ -171,7 +171,7 @@ def test_released_weights(bf16: Bundle) -> None:
         weights.prepare(kernel)
     weights.release()
     assert close(kernels.apply("linear", (x, weights), never), product(x, w))
-    with pytest.raises(Exception, match="these weights were released"):
+    with pytest.raises(MissError, match="the weights as they were have been released"):
         kernels.apply("linear", (arrays(5)[0], weights), product)
 
 

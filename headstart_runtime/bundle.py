@@ -16,8 +16,9 @@ import tvm_ffi
 from headstart_runtime.chip import check_chip
 from headstart_runtime.digests import SUMS, check_sums, read_text
 from headstart_runtime.errors import HeadstartError, InputError
-from headstart_runtime.kernel import Kernel, Layout, use_threads
+from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import BundleKernel, Manifest
+from headstart_runtime.pool import FUNCTION, count, set_up
 
 MANIFEST = "manifest.json"
 # What the symbol of a function that lays out weights ends in, as ``schedules/lower.py`` has it.
@@ -69,31 +70,34 @@ class Bundle(Mapping[str, Kernel]):
         )
 
 
-def load(path: str | os.PathLike[str]) -> Bundle:
+def load(path: str | os.PathLike[str], *, threads: int | None = None, pool: str = "auto") -> Bundle:
     """Verify a bundle and load its kernels into this process.
 
-    Before the first kernel runs, TVM's thread pool is told to use the number of threads that the kernels were tuned
-    with, unless ``TVM_NUM_THREADS`` says otherwise.
+    Args:
+        path: its directory.
+        threads: how many threads its kernels run on; if not said, what ``HEADSTART_THREADS`` in the environment says,
+            else as many as they were tuned with, and no more than this process has CPUs.
+        pool: whose threads: ``own``, those of one pool for all bundles of the process; ``openmp``, those of the OpenMP
+            runtime that the process has loaded, torch's say; ``auto``, OpenMP's where there is one.
 
     Raises:
-        InputError: not a bundle, or damaged; the message names the file.
+        InputError: not a bundle, or damaged; the message names the file. A pool that is not there.
         HeadstartError: the library cannot be loaded here, or has instructions that this CPU lacks.
     """
     manifest, digest = verify(path)
     check_chip(manifest.target)
-    folder = Path(path).resolve()
-    use_threads(manifest.policy.threads)
-    _load_runtime()
+    file = Path(path).resolve() / manifest.library
     try:
-        library = tvm_ffi.load_module(folder / manifest.library)
-        wanted = [kernel.function for kernel in manifest.kernels]
+        library = tvm_ffi.load_module(file)
+        wanted = [FUNCTION, *(kernel.function for kernel in manifest.kernels)]
         wanted += [kernel.function + PREPARE for kernel in manifest.kernels if kernel.prepared]
         absent = [function for function in wanted if not library.implements_function(function)]
     except RuntimeError as error:
-        raise HeadstartError(f"cannot load {folder / manifest.library}: {str(error).splitlines()[0]}") from None
+        raise HeadstartError(f"cannot load {file}: {str(error).splitlines()[0]}") from None
     if absent:
-        raise InputError(f"{folder / manifest.library} has no function {absent[0]}, which {MANIFEST} lists")
-    return Bundle(folder, digest, manifest, library)
+        raise InputError(f"{file} has no function {absent[0]}, which {MANIFEST} lists")
+    set_up(library, count(manifest.policy.threads, threads), pool)
+    return Bundle(file.parent, digest, manifest, library)
 
 
 def verify(path: str | os.PathLike[str]) -> tuple[Manifest, str]:
@@ -126,12 +130,3 @@ def verify(path: str | os.PathLike[str]) -> tuple[Manifest, str]:
 def is_bundle(path: Path) -> bool:
     """Whether a directory looks like a bundle, whole or damaged."""
     return (path / SUMS).is_file() and (path / MANIFEST).is_file()
-
-
-def _load_runtime() -> None:
-    """Load TVM's runtime library, which has the thread pool; not its compiler, and none of its Python."""
-    try:
-        tvm_ffi.libinfo.load_lib_ctypes("apache-tvm", "tvm_runtime", "RTLD_GLOBAL")
-    except (RuntimeError, OSError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise HeadstartError(f"kernels need TVM's runtime library: pip install apache-tvm ({reason})") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -176,8 +175,3 @@ def _call(function: Callable[..., Any], signature: Signature, tensors: Sequence[
 
 def _result(outputs: Sequence[Any]) -> Any:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-
-def use_threads(cores: int) -> None:
-    """Give TVM's thread pool this many threads, unless the environment says otherwise; before the first call only."""
-    os.environ.setdefault("TVM_NUM_THREADS", str(cores))

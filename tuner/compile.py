@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headstart_runtime import bundle, manifest
 from headstart_runtime.digests import write_sums
-from headstart_runtime.kernel import Kernel, Layout, use_threads
+from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import Manifest
 from headstart_runtime.signature import KernelArgument
 from schedules.canonical import canonical
@@ -20,6 +21,7 @@ from schedules.workload import Workload
 from targets import Target, detect
 from targets.digest import digest
 from targets.errors import HeadstartError, InputError
+from targets.threads import environment
 from tuner.link import architecture, check_linkable, link
 from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
@@ -57,7 +59,9 @@ def compile_kernel(workload: Workload, schedule: Schedule, target: Target) -> Ke
         InputError: the schedule does not fit the workload and target.
         HeadstartError: TVM or LLVM cannot compile it.
     """
-    use_threads(target.cores)
+    # Compiled in process, kernels run on TVM's own pool, which reads this when the first one runs.
+    for name, value in environment(target.cores).items():
+        os.environ.setdefault(name, value)
     compiled = _compile(workload, schedule, target, "main")
     module = compiled.code.jit()
     layout = Layout(compiled.prepared, module["main" + PREPARE]) if compiled.prepared else None
@@ -99,7 +103,7 @@ def build_bundle(
                 kernels.append(replace(described, prepared=compiled.prepared, layout=compiled.layout))
                 files.append(f"{objects}/{described.function}.o")
                 compiled.code.mod.write_to_file(files[-1])
-            link(work / LIBRARY, files)
+            link(work / LIBRARY, files, selection.policy.threads)
         listed = _manifest(selection, target, kernels)
         (work / bundle.MANIFEST).write_text(listed.dumps())
         named = write_sums(work)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from targets import Target
 from targets.errors import HeadstartError
+
+# Threads and scratch memory, in C: see ``pool.h`` there.
+POOL = Path(__file__).parent / "pool"
+HOW = "install gcc or clang, or name one in CXX"
 
 
 def architecture(target: Target) -> str:
@@ -33,24 +39,43 @@ def _here() -> str:
     return platform.machine().replace("AMD64", "x86_64").replace("arm64", "aarch64")
 
 
-def link(library: Path, objects: Sequence[str]) -> None:
-    """Link object files into a shared library with the system's C or C++ compiler.
+def link(library: Path, objects: Sequence[str], threads: int) -> None:
+    """Link object files and the pool of threads that they run on into a shared library.
+
+    Args:
+        library: file to make.
+        objects: object files of TVM.
+        threads: how many threads the kernels were tuned with.
 
     Raises:
-        HeadstartError: there is no compiler, or it cannot link these.
+        HeadstartError: there is no compiler, or it cannot compile or link these.
     """
+    import tvm_ffi
     from tvm.support import cc
 
+    # TVM's choice: what CXX or CC name, else the first there is of the usual ones.
     compiler = cc.get_cc()
+    if compiler is None:
+        raise HeadstartError(f"linking a bundle needs a C compiler and none was found: {HOW}")
+    options = ["-O2", "-fPIC", "-fvisibility=hidden", "-pthread", f"-DTHREADS={threads}", "-std=gnu11"]
+    options += [f"-I{folder}" for folder in tvm_ffi.libinfo.include_paths()]
+    with tempfile.TemporaryDirectory() as folder:
+        made = []
+        for source in sorted(POOL.glob("*.c")):
+            made.append(f"{folder}/{source.stem}.o")
+            # A compiler of C++ takes a file for C only when it is told so.
+            _run(compiler, ["-x", "c", *options, "-c", str(source), "-o", made[-1]])
+        system = ["-ldl"] if platform.system() == "Linux" else []
+        _run(compiler, ["-shared", "-pthread", "-o", str(library), *objects, *made, *system])
+
+
+def _run(compiler: str, arguments: Sequence[str]) -> None:
     try:
-        if compiler is None:
-            raise FileNotFoundError
-        cc.create_shared(str(library), list(objects), cc=compiler)
-    except FileNotFoundError:
-        found = "none was found" if compiler is None else f"{compiler} is not there"
+        done = subprocess.run([compiler, *arguments], capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
         raise HeadstartError(
-            f"linking a bundle needs a C compiler and {found}: install gcc or clang, or name one in CXX"
+            f"linking a bundle needs a C compiler and {compiler} cannot be run ({error.strerror}): {HOW}"
         ) from None
-    except RuntimeError as error:
-        told = [line for line in str(error).splitlines() if "error" in line and "collect2" not in line] or ["?"]
-        raise HeadstartError(f"{compiler} cannot link the kernels: {told[-1].strip()[:300]}") from None
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if "error" in line and "collect2" not in line] or ["?"]
+        raise HeadstartError(f"{compiler} cannot link the kernels: {told[-1].strip()[:300]}")

@@ -243,7 +243,7 @@ def test_library_without_a_listed_function(built: Built, tmp_path: Path) -> None
 
 
 def test_no_compiler(selection: Selection, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for names, told in (({"PATH": ""}, "none was found"), ({"CXX": "/no/such/c++"}, "/no/such/c.. is not there")):
+    for names, told in (({"PATH": ""}, "none was found"), ({"CXX": "/no/such/c++"}, "/no/such/c.. cannot be run")):
         with monkeypatch.context() as patched:
             patched.delenv("CC", raising=False)
             patched.delenv("CXX", raising=False)

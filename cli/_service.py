@@ -17,6 +17,7 @@ from tuning_db.files import is_url
 
 if TYPE_CHECKING:
     from tuning_db.client import Client
+    from tuning_db.keys import PrivateKey
     from tuning_db.note import VerifierKey
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,8 +72,8 @@ class Connection:
         return bool(self.token_file or self.token) if self.is_url else bool(self.account)
 
     @contextmanager
-    def open(self) -> Iterator[Client]:
-        """A client, for as long as the block lasts.
+    def open(self, repository_key: PrivateKey | None = None) -> Iterator[Client]:
+        """A client, for as long as the block lasts; of a file perhaps with what signs its part of a repository.
 
         Raises:
             InputError: as ``client.connect``.
@@ -90,6 +91,7 @@ class Connection:
             token,
             self.account,
             self.ledger_key,
+            repository_key=repository_key,
             ca=self.ca,
             plain_http=self.plain_http,
             say=lambda line: click.echo(line, err=True),
@@ -105,6 +107,11 @@ def service_options(function: F) -> F:
 def url_options(function: F) -> F:
     """The same for a command that does something of its own with a file, whoever uses it."""
     return _connected(function, {name: OPTIONS[name] for name in ("where", "token_file", "ca", "plain_http")})
+
+
+def plain_options(function: F) -> F:
+    """The same as ``service_options`` for a command that has nothing signed by the key of the ledger."""
+    return _connected(function, {name: option for name, option in OPTIONS.items() if name != "ledger_key"})
 
 
 OPTIONS = {

@@ -162,6 +162,7 @@ class _Amount(click.ParamType):
 @click.option("--claims", type=_Amount(int), help="Claims in 24 hours.")
 @click.option("--bytes", type=_Amount(int), help="Bytes of submissions in 24 hours.")
 @click.option("--misses", type=_Amount(int), help="Misses that are kept of it.")
+@click.option("--uploads", type=_Amount(int), help="Bytes of files of repositories in 24 hours.")
 @db_option
 @json_option
 def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> None:
@@ -181,7 +182,9 @@ def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> N
     with Store.open(db, create=False) as store:
         account = store.account(name)
         may = store.set_quota(account, **changed) if changed else store.own_quota(account.id)  # type: ignore[arg-type]
-        sent = store.sent(account.id, time.time()) | {"misses": store.kept_misses(account.id)}
+        now = time.time()
+        kept = {"misses": store.kept_misses(account.id), "uploads": store.uploads(account.id, now)}
+        sent = store.sent(account.id, now) | kept
     if as_json:
         echo_json({"account": account.name, "quota": vars(may), "sent": sent})
         return
@@ -194,5 +197,6 @@ def quota(name: str, db: Path, as_json: bool, **wanted: float | str | None) -> N
         "claims": "claims in 24 hours",
         "bytes": "bytes in 24 hours",
         "misses": "misses kept",
+        "uploads": "bytes of files in 24 hours",
     }
     table(account.name, ("what", "at most", "sent"), [(named[what], *rest) for what, *rest in rows])

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cli._options import db_option
+from cli._passphrase import passphrase
 from targets.errors import InputError, MissingExtra
 
 LIMIT = click.FloatRange(0, 1e6)
@@ -25,6 +26,11 @@ WRONG_TOKENS = 1.0
     type=click.Path(path_type=Path),
     required=True,
     help="Signing key, as `headstart ledger key` makes it.",
+)
+@click.option(
+    "--repository-key",
+    type=click.Path(path_type=Path),
+    help="Key that signs the service's part of repositories, as `headstart keys new` makes it.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain in PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key in PEM.")
@@ -67,6 +73,13 @@ WRONG_TOKENS = 1.0
     help="Misses that are kept of an account: a row for each workload, chip and file.",
 )
 @click.option(
+    "--uploads-per-day",
+    type=click.IntRange(0),
+    default=8 << 30,
+    show_default=True,
+    help="Bytes of files that an account may publish in 24 hours.",
+)
+@click.option(
     "--backup-folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Where a copy lies while it is made; beside the database unless said.",
@@ -76,6 +89,7 @@ def command(
     host: str,
     port: int,
     ledger_key: Path,
+    repository_key: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     proxies: tuple[str, ...],
@@ -91,6 +105,7 @@ def command(
     \b
     Example:
       headstart serve --db race.db --ledger-key service.key
+      headstart serve --db race.db --ledger-key service.key --repository-key repository.key
       headstart serve --db race.db --ledger-key service.key --host 0.0.0.0 --tls-cert chain.pem --tls-key tls.key
     """
     if (tls_cert is None) != (tls_key is None):
@@ -104,10 +119,12 @@ def command(
         raise MissingExtra("the service", "serve") from None
     from tuning_db.checkpoint import key_of_log
     from tuning_db.keyfile import read_key
+    from tuning_db.keys import PrivateKey
     from tuning_db.quotas import Quota
     from tuning_db.windows import PUBLIC
 
     key = read_key(ledger_key)
+    signer = PrivateKey.read(repository_key, passphrase) if repository_key else None
     require_servable(db)
     with listen(host, port) as bound:
         at = bound.getsockname()
@@ -126,9 +143,15 @@ def command(
             db,
             key,
             rates=Rates(limits["rate"], limits["anonymous_rate"], WRONG_TOKENS if limits["anonymous_rate"] else 0),
-            quota=Quota(claims=limits["claims_per_day"], bytes=limits["bytes_per_day"], misses=limits["misses"]),
+            quota=Quota(
+                claims=limits["claims_per_day"],
+                bytes=limits["bytes_per_day"],
+                misses=limits["misses"],
+                uploads=limits["uploads_per_day"],
+            ),
             proxies=proxies,
             copies=backup_folder,
+            repository_key=signer,
         )
         server = make_server(config, ready, tls_cert, tls_key)
         log_to_stderr()

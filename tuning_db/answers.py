@@ -8,7 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 from tuning_db.misses import MISS
-from tuning_db.readers import between, count, entries, flag, having, mapping, number, optional, sequence, text, versions
+from tuning_db.readers import (
+    between,
+    count,
+    entries,
+    flag,
+    having,
+    mapping,
+    number,
+    optional,
+    sequence,
+    table,
+    text,
+    versions,
+)
 
 MOST = 100_000
 # Until the year 9999, so that it can be shown as a date.
@@ -73,3 +86,15 @@ TOLD = having({"source": text, "misses": count})
 MISSES = having({"misses": _list(**MISS)})
 CHECKPOINT = having({"checkpoint": text})
 ENTRIES = having({"checkpoint": text, "start": count, "entries": sequence(text)})
+REPOSITORY = having(
+    {
+        "release": text,
+        "online_key": optional(text),
+        "roots": entries(text, MOST),
+        "targets": optional(text),
+        "bundles": table(text, text, MOST),
+        "roles": table(text, having({"version": count, "expires": moment}), 10),
+    }
+)
+PUBLISHED = having({"release": text, "root": count, "targets": count})
+UPLOADED = having({"length": count, "whole": flag, "missing": sequence(count)})

@@ -24,6 +24,7 @@ import httpx
 
 from targets.errors import HeadstartError, InputError
 from tuning_db.files import is_url
+from tuning_db.keys import PrivateKey
 from tuning_db.readers import Reader, parse
 from tuning_db.reasons import printable
 
@@ -124,6 +125,10 @@ class Client:
         """
         data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
         return self._json("POST", path, data, form, {}, again)
+
+    def put(self, path: str, body: bytes, form: Reader | None = None, **query: Any) -> dict[str, Any]:
+        """Send bytes to where they belong; a second time does nothing."""
+        return self._json("PUT", path, body, form, query)
 
     def delete(self, path: str, form: Reader | None = None, **query: Any) -> dict[str, Any]:
         """Take something back."""
@@ -270,6 +275,7 @@ def connect(
     account: str = "",
     ledger_key: Path | None = None,
     *,
+    repository_key: PrivateKey | None = None,
     ca: Path | None = None,
     plain_http: bool = False,
     patience: Patience = PATIENCE,
@@ -282,6 +288,7 @@ def connect(
         token: of a service; None to ask as anybody.
         account: of a file: the name of the account to act as; empty to ask as anybody.
         ledger_key: of a file: what signs where something is to be signed.
+        repository_key: of a file: what signs the service's part of a repository.
         ca: of a service: certificates in PEM of who may have issued its certificate, in place of the usual ones.
         plain_http: send the token without TLS, to others than this machine too.
         patience: how long to wait.
@@ -296,12 +303,12 @@ def connect(
             raise InputError(f"{where} is a file: --as says who you are; tokens and TLS are for a URL")
         from tuning_db.local import served
 
-        with served(Path(where), account, ledger_key) as (http, explain):
+        with served(Path(where), account, ledger_key, repository_key) as (http, explain):
             # SQLite itself waits for other writers.
             yield Client(http, where, Patience(tries=1), say, explain)
         return
-    if account or ledger_key:
-        raise InputError(f"{where} is a service: a token says who you are, and it has its own key")
+    if account or ledger_key or repository_key:
+        raise InputError(f"{where} is a service: a token says who you are, and it has its own keys")
     _check_url(where, token, plain_http)
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     if token is not None:

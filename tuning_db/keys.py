@@ -125,6 +125,15 @@ class PrivateKey:
         """The signature, 64 bytes; the same for the same data."""
         return self._key.sign(data)
 
+    def derived(self, purpose: str) -> PrivateKey:
+        """Another key that follows from this one and a purpose (HKDF, RFC 5869): of one file, a key for each thing."""
+        with needed():
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+            from cryptography.hazmat.primitives.hashes import SHA256
+            from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+        seed = HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(self._key.private_bytes_raw())
+        return PrivateKey(Ed25519PrivateKey.from_private_bytes(seed), self.public.name)
+
     def write(self, folder: Path, passphrase: bytes | None = None) -> tuple[Path, Path]:
         """Write ``NAME.key`` (PKCS#8 in PEM, for its owner alone to read) and ``NAME.pub`` (``PublicKey.line``).
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from targets.errors import HeadstartError, InputError, MissingExtra, one_line
+from tuning_db.keys import PrivateKey
 from tuning_db.store import Store
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def served(
-    db: Path, account: str = "", ledger_key: Path | None = None
+    db: Path, account: str = "", ledger_key: Path | None = None, repository_key: PrivateKey | None = None
 ) -> Iterator[tuple[httpx.Client, Callable[[ServiceError], HeadstartError]]]:
     """A connection to an app that serves a file, and what makes its errors plainer: here nothing is to be hidden.
 
@@ -35,6 +36,7 @@ def served(
         db: the file.
         account: name of who every request is from; empty for anybody.
         ledger_key: file of the key that signs where something is to be signed.
+        repository_key: what signs the service's part of a repository.
 
     Raises:
         InputError: no such file or account, or no key.
@@ -55,7 +57,7 @@ def served(
     ready, heard = threading.Event(), _Heard()
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder, heard.listening():
         # A folder of its own for copies: those of a service that runs on the file are not to be cleared away.
-        config = Config(db, key, readers=1, trusted=account, copies=Path(folder))
+        config = Config(db, key, readers=1, trusted=account, copies=Path(folder), repository_key=repository_key)
         server = make_server(config, ready.set)
         path = f"{folder}/socket"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:

@@ -8,6 +8,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from tuning_db import claimed_schema, history_schema
+from tuning_db.repository_schema import REPOSITORIES
 from tuning_db.service_schema import MISSES, QUOTAS, WORDS
 
 migrations = Migrations("headstart")
@@ -381,6 +382,13 @@ def m008_claimed(db: sqlite_utils.Database) -> None:
 def m009_misses(db: sqlite_utils.Database) -> None:
     """What deployments wanted and had no kernel for."""
     for statement in MISSES:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m010_repositories(db: sqlite_utils.Database) -> None:
+    """Signed metadata and files of repositories, and how much of them accounts may send."""
+    for statement in REPOSITORIES:
         db.conn.execute(statement)
 
 

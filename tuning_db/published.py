@@ -48,13 +48,22 @@ class Address:
         Raises:
             InputError: the model's name can be no part of a path.
         """
-        if not SEGMENT.fullmatch(selection.model):
+        key = (selection.target, selection.toolchain.id, selection.policy.id)
+        return cls.named(selection.model, selection.step, *key)
+
+    @classmethod
+    def named(cls, model: str, step: Mapping[str, Any], target: str, toolchain: str, policy: str) -> Address:
+        """Where something belongs that is of a model, a step, and ids of the rest.
+
+        Raises:
+            InputError: as ``of``.
+        """
+        if not SEGMENT.fullmatch(model):
             raise InputError(
-                f"a model called {selection.model!a} can have no place in a repository: "
+                f"a model called {model!a} can have no place in a repository: "
                 "its name may have letters, digits, '.', '_' and '-', and starts with a letter or digit"
             )
-        step, toolchain, policy = step_key(selection.step), selection.toolchain.id, selection.policy.id
-        return cls(selection.model, step, selection.target, toolchain, policy)
+        return cls(model, step_key(step), target, toolchain, policy)
 
     @classmethod
     def parse(cls, path: str) -> Address | None:

@@ -27,12 +27,14 @@ class Quota:
         claims: in a day.
         bytes: of envelopes, in a day.
         misses: that are kept of it, a row for each workload, chip and file.
+        uploads: bytes of files of repositories, in a day.
     """
 
     requests: float | None = None
     claims: int | None = None
     bytes: int | None = None
     misses: int | None = None
+    uploads: int | None = None
 
 
 NO_QUOTA = Quota()
@@ -62,13 +64,17 @@ class Quotas(Connection):
         with self.transaction():
             quota = Quota(**{**vars(self.own_quota(account.id)), **changed})
             self.execute("DELETE FROM quota WHERE account = ?", (account.id,))
-            values = (account.id, quota.requests, quota.claims, quota.bytes, quota.misses)
-            self.execute("INSERT INTO quota (account, requests, claims, bytes, misses) VALUES (?, ?, ?, ?, ?)", values)
+            columns = [field.name for field in fields(Quota)]
+            self.execute(
+                f"INSERT INTO quota (account, {', '.join(columns)}) VALUES (?{', ?' * len(columns)})",
+                (account.id, *(getattr(quota, column) for column in columns)),
+            )
         return quota
 
     def own_quota(self, account: str) -> Quota:
         """What is said of an account, by its id, alone."""
-        rows = self.rows("SELECT requests, claims, bytes, misses FROM quota WHERE account = ?", (account,))
+        columns = ", ".join(field.name for field in fields(Quota))
+        rows = self.rows(f"SELECT {columns} FROM quota WHERE account = ?", (account,))
         return Quota(**rows[0]) if rows else Quota()
 
     def quota(self, account: str, default: Quota) -> Quota:
@@ -103,11 +109,20 @@ class Quotas(Connection):
                 f"SELECT received, {what} AS sent FROM submission WHERE vendor = ? AND received > ? ORDER BY received",
                 (vendor, now - DAY),
             )
-            raise Refused(Reason.OVER_QUOTA, f"{said}: it fits from {_moment(_room_at(rows, most - more))} UTC on")
+            raise Refused(Reason.OVER_QUOTA, f"{said}: it fits from {room_from(rows, most - more)} UTC on")
+
+
+def room_from(rows: list[dict[str, Any]], left: int) -> str:
+    """When so much of what was sent has become a day old that no more than ``left`` counts: date and time in UTC.
+
+    Args:
+        rows: ``received`` (seconds since 1970) and ``sent`` of what counts, oldest first.
+        left: what else may count.
+    """
+    return _moment(_room_at(rows, left))
 
 
 def _room_at(rows: list[dict[str, Any]], left: int) -> float:
-    """When so much of what was sent has become a day old that no more than ``left`` counts."""
     counted = sum(row["sent"] for row in rows)
     for row in rows:
         counted -= row["sent"]

@@ -11,6 +11,7 @@ from typing import Any
 from targets.digest import canonical_json
 from targets.errors import InputError
 from tuning_db.accounts import Accounts
+from tuning_db.blobs import Blobs
 from tuning_db.champions import Champions
 from tuning_db.claimed import Claimed
 from tuning_db.claims import Claims
@@ -22,6 +23,7 @@ from tuning_db.models import Models
 from tuning_db.quotas import Quotas
 from tuning_db.records import Key, Policy, Toolchain, Trial
 from tuning_db.releases import Releases
+from tuning_db.repositories import Repositories
 from tuning_db.submissions import Submissions
 from tuning_db.trials import COLUMNS, from_row, insert
 from tuning_db.windows import early_claim, public_trial
@@ -45,6 +47,8 @@ class Store(
     Words,
     Claimed,
     Misses,
+    Repositories,
+    Blobs,
 ):
     """One database file. See ``Connection`` for opening it, transactions, threads and errors.
 

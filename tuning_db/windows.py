@@ -47,6 +47,14 @@ def open_releases() -> str:
     )
 
 
+def open_repositories() -> str:
+    """The ids of all releases whose repository the viewer may read: everybody's from the launch on, its publisher's."""
+    return (
+        "(SELECT id FROM release WHERE launch <= :now UNION"
+        " SELECT id FROM release WHERE publisher = :account AND :account <> '')"
+    )
+
+
 def open_target(release: str, target: str) -> str:
     """The same, for work on one target: an opening may be for one target only, and others stay shut."""
     return f"({release}.launch <= :now OR {release}.publisher = :account OR {_opening(release, target)})"

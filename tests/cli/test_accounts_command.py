@@ -67,12 +67,12 @@ def test_a_quota_of_ones_own(headstart: Run) -> None:
     headstart("accounts", "add", "acme", "vendor")
     assert json.loads(headstart("accounts", "quota", "acme", "--claims", "5", "--requests", "0.5", "--json")[1]) == {
         "account": "acme",
-        "quota": {"requests": 0.5, "claims": 5, "bytes": None, "misses": None},
-        "sent": {"claims": 0, "bytes": 0, "misses": 0},
+        "quota": {"requests": 0.5, "claims": 5, "bytes": None, "misses": None, "uploads": None},
+        "sent": {"claims": 0, "bytes": 0, "misses": 0, "uploads": 0},
     }
     headstart("accounts", "quota", "acme", "--claims", "default", "--bytes", "1000000")
     told = json.loads(headstart("accounts", "quota", "acme", "--json")[1])
-    assert told["quota"] == {"requests": 0.5, "claims": None, "bytes": 1_000_000, "misses": None}
+    assert told["quota"] == {"requests": 0.5, "claims": None, "bytes": 1_000_000, "misses": None, "uploads": None}
     assert "1,000,000" in headstart("accounts", "quota", "acme")[1]
 
 

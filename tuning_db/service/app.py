@@ -20,17 +20,20 @@ from tuning_db.service import (
     boards,
     claims,
     errors,
+    files,
     health,
     keys,
     ledgers,
     misses,
     pending,
     releases,
+    repositories,
     submissions,
 )
 from tuning_db.service.backups import sweep
 from tuning_db.service.config import Config
 from tuning_db.service.document import documented
+from tuning_db.service.freshness import Freshness
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.limits import Limited, Limits
 from tuning_db.service.logs import Requests, say
@@ -78,11 +81,15 @@ def make_app(config: Config) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.config, app.state.lanes, app.state.limits = config, lanes, Limits(config.rates)
+    app.state.freshness = Freshness(config, lanes)
     app.state.metrics, app.state.readiness = metrics, Readiness(config.db, lanes, config.clock)
     errors.install(app, refused)
     app.add_middleware(Limited, limits=app.state.limits)
     app.add_middleware(Requests, answered=metrics.answered)
-    for module in (health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, misses, backups):
+    for module in (
+        *(health, accounts, releases, boards, claims, pending, submissions, keys, ledgers, misses, backups),
+        *(repositories, files),
+    ):
         app.include_router(module.router)
     documented(app)
     app.state.copying = asyncio.Lock()

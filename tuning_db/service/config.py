@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from targets.errors import InputError
+from tuning_db.keys import PrivateKey
 from tuning_db.note import SigningKey
 from tuning_db.quotas import NO_QUOTA, Quota
 from tuning_db.service.limits import NO_RATES, Rates
@@ -28,6 +29,7 @@ class Config:
         quota: what a vendor may send of whom nothing else is said.
         proxies: addresses of proxies whose word on who asks is believed, or networks of them.
         copies: the folder in which a copy lies while it is made; None for that of the database.
+        repository_key: signs what the service says of repositories by itself; None where they are only read.
         trusted: name of the account that every request is from, where whoever can ask may do everything anyway;
             empty where tokens say who asks.
     """
@@ -41,6 +43,7 @@ class Config:
     quota: Quota = NO_QUOTA
     proxies: Sequence[str] = ()
     copies: Path | None = None
+    repository_key: PrivateKey | None = None
     trusted: str = ""
 
     @property
@@ -53,3 +56,14 @@ class Config:
         if self.key is None:
             raise InputError("this takes the signing key of the service: give it with --ledger-key")
         return self.key
+
+    @property
+    def repository_signer(self) -> PrivateKey:
+        """The key of repositories, where something is to be signed.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.repository_key is None:
+            raise InputError("this takes the key that the service signs repositories with: --repository-key")
+        return self.repository_key

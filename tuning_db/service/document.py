@@ -18,6 +18,7 @@ TAGS = {
     "misses": "What deployments wanted and had no kernel for.",
     "accounts": "Who asks.",
     "operation": "For the operator of the service.",
+    "repositories": "Signed artifacts to pull, as The Update Framework has them.",
     "ledgers": "Logs that are only added to, with proofs.",
 }
 ERROR: dict[str, Any] = {

@@ -42,13 +42,17 @@ USUAL = (
 # What a parameter of a path names, by the part of the path before it.
 NAMES = {
     "releases": "release",
+    "repositories": "release",
+    "metadata": "metadata",
+    "blobs": "blob",
+    "{digest}": "number",
     "claims": "claim",
     "submissions": "batch",
     "ledgers": "log",
     "keys": "key",
     "tokens": "token",
     "workloads": "workload",
-    "targets": "target",
+    "targets": "file",
     "vendors": "account",
     "accounts": "account",
 }
@@ -59,6 +63,8 @@ ABLE = {
     ("POST", "verdicts"): ("judge", "rival"),
     ("POST", "submissions"): ("rival", "late", "nobody", "acme"),
     ("POST", "keys"): ("rival", "nobody"),
+    ("POST", "metadata"): ("other-lab",),
+    ("PUT", "{number}"): ("other-lab",),
     ("POST", "misses"): ("user",),
 }
 HEADERS = (
@@ -67,6 +73,7 @@ HEADERS = (
     {"Accept": "text/html"},
     {"If-None-Match": "*"},
     {"Range": "bytes=0-3"},
+    {"Range": "bytes=2-"},
     {"Accept-Encoding": "gzip"},
     {"Expect": "100-wait"},
     {"Origin": "https://example.org", "Access-Control-Request-Method": "GET"},
@@ -171,6 +178,12 @@ class Probes:
         if chance < 0.05:
             return lucky.choice([b"", b"{}", b"[]", b"\xff", b'{"a": NaN}', b"[" * 50])
         given: Any = {name: lucky.choice(some) for name, some in pool.items()}
+        if "/blobs/" in path:
+            return lucky.choice([b"", b"a", b"ab"])
+        if path.endswith("/metadata"):
+            return json.dumps(
+                {name: lucky.choice([None, "{}", *pool["signed"]]) for name in ("root", "targets")}
+            ).encode()
         if path.endswith("/submissions") and self.keys:
             signer = who if who in self.keys else lucky.choice(sorted(self.keys))
             return self._envelope(lucky, pool, signer)
@@ -259,6 +272,6 @@ def _routes(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Asked]:
             continue
         dependant = getattr(route, "dependant", None)
         query = tuple(one.alias for one in dependant.query_params) if dependant else ()
-        yield Asked(
-            prefix + getattr(route, "path", ""), tuple(sorted(getattr(route, "methods", None) or ("GET",))), query
-        )
+        # As the document has it, without the kind of a parameter.
+        path = re.sub(r":\w+}", "}", prefix + getattr(route, "path", ""))
+        yield Asked(path, tuple(sorted(getattr(route, "methods", None) or ("GET",))), query)

@@ -28,6 +28,7 @@ from tuning_db.submission import sign_batch
 SERVICE = "race.example"
 START = 1.75e9
 EARLY, LATE, LAUNCH = START + 10 * DAY, START + 20 * DAY, START + 30 * DAY
+REPOSITORY_KEY = PrivateKey.new("service-1")
 PEOPLE = {
     "lab": "publisher",
     "other-lab": "publisher",
@@ -163,19 +164,19 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, people: Service | None = None, **options: Any) -> Iterator[Service]:
+def running(folder: Path, people: Service | None = None, start: float = START, **options: Any) -> Iterator[Service]:
     """A service with an account, and a token of a year, for each of ``PEOPLE``; ``options`` are of its ``Config``.
 
-    With ``people``, of an earlier service, on the file and with the accounts of that.
+    Its clock stands at ``start``. With ``people``, of an earlier service, on the file and with the accounts of that.
     """
-    service = Service(folder / "race.db", people.key if people else SigningKey.new(SERVICE))
+    service = Service(folder / "race.db", people.key if people else SigningKey.new(SERVICE), now=start)
     if people:
         service.tokens, service.ids, service.keys, service.now = people.tokens, people.ids, people.keys, people.now
     with nullcontext() if people else Store.open(service.db) as store:
         for name, role in () if people else PEOPLE.items():
-            account = store.add_account(name, role, START)
+            account = store.add_account(name, role, start)
             service.ids[name] = account.id
-            service.tokens[name] = store.issue_token(account, START, 365 * DAY)[1]
+            service.tokens[name] = store.issue_token(account, start, 365 * DAY)[1]
     with serving(service, **options):
         yield service
 
@@ -186,7 +187,8 @@ def serving(service: Service, **options: Any) -> Iterator[None]:
     ready = threading.Event()
     with listen("127.0.0.1", 0) as bound:
         service.port = bound.getsockname()[1]
-        config = Config(service.db, service.key, lambda: service.now, readers=2, spaces=SPACES, **options)
+        given = {"readers": 2, "spaces": SPACES, "repository_key": REPOSITORY_KEY, **options}
+        config = Config(service.db, service.key, lambda: service.now, **given)
         service.server = make_server(config, ready.set)
         thread = threading.Thread(target=service.server.run, kwargs={"sockets": [bound]})
         thread.start()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 import secrets
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
@@ -13,6 +15,7 @@ from fastapi.routing import APIRoute
 from targets.digest import digest
 from tests.tuning_db.claims import CHIP, WORKLOAD, claim
 from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN
+from tests.tuning_db.service.publishing import Hands, prebuilt
 from tests.tuning_db.service.running import COMPUTATION, EARLY, LAUNCH, START, Answer, Service, call
 from tuning_db.batch import Batch
 from tuning_db.keys import PrivateKey
@@ -48,6 +51,10 @@ PATHS = {
     "/v1/ledgers/{log}/checkpoint": ["release", "log", "rivals"],
     "/v1/ledgers/{log}/entries": ["release", "log", "rivals"],
     "/v1/ledgers/{log}/receipts/{seq}": ["release", "log", "rivals"],
+    "/v1/repositories/{release}": ["release", "name"],
+    "/v1/repositories/{release}/blobs/{digest}": ["release", "name"],
+    "/v1/repositories/{release}/metadata/{file}": ["release", "name"],
+    "/v1/repositories/{release}/targets/{path}": ["release", "name"],
     "/": [],
     "/login": [],
     "/ledgers": [],
@@ -59,15 +66,23 @@ PATHS = {
 }
 # Kinds of things that a query names, and not the path.
 QUERIES = {"key", "in", "called", "after"}
+# Operators publish into every repository, whenever that is.
+MANAGED = [("/v1/repositories/{release}", "root"), ("/v1/repositories/{release}/blobs/{digest}", "root")]
+# A file of a bundle that is published ahead.
+LIBRARY = b"a secret library"
+BLOB = hashlib.sha256(LIBRARY).hexdigest()
 UNINVITED = [None, "rival", "late", "other-lab", "judge", "user", "root"]
 
 
 @pytest.fixture
-def hidden(race: Service) -> Service:
+def hidden(race: Service, tmp_path: Path) -> Service:
     """A race in which acme has claimed things, a moment before its launch; late is not let in before the day after."""
     race.invite(race.ids["r1"], "late", opens=LAUNCH + DAY)
     race.now = EARLY
     race.ids["trial"] = race.submit("acme").json["claims"][0]
+    hands = Hands(race, race.ids["r1"], "lab")
+    hands.begin()
+    hands.publish(prebuilt(tmp_path / "hidden.bundle", LIBRARY))
     race.now = LAUNCH - 1e-3
     return race
 
@@ -97,7 +112,8 @@ def pair(hidden: Service, kind: str) -> tuple[str, str]:
 
 def filled(path: str, of: str) -> str:
     """A path that names a thing."""
-    return path.format(id=of, log=of, name=of, workload=WORKLOAD, seq=0)
+    named = {"file": "timestamp.json", "path": f"blobs/{BLOB}.{BLOB}", "digest": BLOB}
+    return path.format(id=of, log=of, name=of, release=of, workload=WORKLOAD, seq=0, **named)
 
 
 def test_every_route_is_in_the_table(hidden: Service) -> None:
@@ -112,17 +128,20 @@ def test_every_route_is_in_the_table(hidden: Service) -> None:
 def test_what_is_hidden_is_answered_as_what_is_not_there(hidden: Service) -> None:
     compared = 0
     for (path, kinds), who in itertools.product(PATHS.items(), UNINVITED):
-        for kind in kinds:
+        for kind in kinds if (path, who) not in MANAGED else ():
             there, absent = (
                 hidden.get(f"{path}?{of}" if kind in QUERIES else filled(path, of), who) for of in pair(hidden, kind)
             )
             assert there.seen == absent.seen, (path, kind, who)
             assert there.status in (401, 403, 404), (path, kind, who)
             compared += 1
-    assert compared == sum(map(len, PATHS.values())) * len(UNINVITED)
+    assert compared == sum(map(len, PATHS.values())) * len(UNINVITED) - sum(len(PATHS[path]) for path, _ in MANAGED)
     # The same questions find something where there is something to find.
     assert hidden.get("/v1/releases/r1", "acme").status == 200
     assert hidden.get(f"/v1/champion?{pair(hidden, 'key')[0]}", "acme").status == 200
+    for path in PATHS:
+        if "repositories" in path:
+            assert hidden.get(filled(path, "r1"), "lab").status == 200, path
 
 
 def test_any_route_at_any_time_before_the_window(hidden: Service) -> None:
@@ -135,6 +154,8 @@ def test_any_route_at_any_time_before_the_window(hidden: Service) -> None:
         kind, query, ending = lucky.choice(kinds), lucky.choice(queries), lucky.choice(endings)
         if who == "acme" and kind in ("trial", "after", "vendor"):
             continue  # its own, whatever becomes of its invitation
+        if (path, who) in MANAGED:
+            continue
         hidden.now = lucky.choice([opens[who] - 1e-3, lucky.uniform(START, opens[who] - 1)])
         method = lucky.choice(["GET", "GET", "GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
         seen = []

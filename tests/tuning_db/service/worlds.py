@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,8 +29,10 @@ from unittest.mock import patch
 from targets.digest import digest
 from tests.tuning_db.claims import CHIP, WORKLOAD, batch, claim
 from tests.tuning_db.service.probes import Probe, Probes
+from tests.tuning_db.service.publishing import Hands, prebuilt
 from tests.tuning_db.service.running import COMPUTATION, EARLY, LATE, LAUNCH, START, Service, running, serving
 from tuning_db.releases import DAY
+from tuning_db.repository.paths import hashed
 from tuning_db.store import Store
 
 SEEN_TEXT = "a computation that everybody knows"
@@ -127,6 +130,14 @@ class Worlds:
     asked: int = 0
     claims: int = 0
     deeds: int = 0
+    files: list[str] = field(default_factory=list)
+
+    @cached_property
+    def hands(self) -> Hands:
+        """Who publishes in the release."""
+        made = Hands(self.there, self.release, "lab")
+        made.begin()
+        return made
 
     def at(self, now: float) -> None:
         """Set both clocks."""
@@ -148,7 +159,8 @@ class Worlds:
         """Something happens in the release, by somebody who may."""
         self.deeds += 1
         self.dice.throw(f"deed {self.deeds}")
-        deed = self.lucky.choice(["submit", "submit", "judge", "read", "invite", "withdraw", "refused"])
+        deeds = ["submit", "submit", "judge", "read", "invite", "withdraw", "refused", "publish"]
+        deed = self.lucky.choice(deeds)
         there, path = self.there, f"/v1/releases/{self.release}"
         if deed == "submit" or not self.trials:
             self.claims += 1
@@ -171,6 +183,10 @@ class Worlds:
             told = {"outcome": outcome, "reason": "so it is"}
             # After some days it is too late to take a claim back.
             assert there.post(f"/v1/claims/{self.lucky.choice(self.trials)}/verdicts", who, told).status in (201, 400)
+        elif deed == "publish":
+            folder = there.db.parent / f"hidden-{self.deeds}.bundle"
+            (upload,) = self.hands.publish(prebuilt(folder, self.lucky.randbytes(9)))
+            self.files = [hashed(path, digest) for path, (digest, _) in upload.targets.items()]
         elif deed == "invite":
             there.invite(self.release, "late", opens=LATE)
         else:
@@ -192,6 +208,20 @@ class Worlds:
             "account": ["acme", "late", "umpire", "lab", "rival", "judge", "nobody-there", ids["acme"], ids["lab"]],
             "key": [self.there.keys["nobody"].public.id, "k0"],
             "token": [ids["spare"], "k" + "5" * 28],
+            "metadata": [
+                "timestamp.json",
+                *(f"{n}.{role}.json" for n in (1, 2, 3) for role in ("root", "targets", "snapshot", "champions")),
+            ],
+            "file": [
+                *self.files,
+                *(text for name, text in ids.items() if name.startswith("file of ")),
+                f"blobs/{'5' * 64}.{'5' * 64}",
+                "champions/a.b",
+            ],
+            "blob": ["5" * 64, hashlib.sha256(b"ab").hexdigest(), *(file[-64:] for file in self.files)],
+            "number": ["0", "0", "0", "1"],
+            "length": ["0", "1", "2"],
+            "signed": [ids["signed"], ids["next"]],
             "batch": [*self.batches[-2:], "b" + "5" * 24],
             "schedule": [claim(1).schedule.id, claim(5).schedule.id, "s" + "5" * 24],
         }
@@ -252,6 +282,13 @@ def history(past: Service) -> None:
     past.ids["own"] = made(past, "own", LAUNCH + DAY, [known | {"canonical": "other secret"}], "other-lab")
     past.post(f"/v1/releases/{past.ids['own']}/invitations", "other-lab", {"account": "rival", "opens": START})
     past.now = START + 3
+    for release, who in (("public", "root"), (past.ids["r0"], "lab"), (past.ids["own"], "other-lab")):
+        hands = Hands(past, release, who)
+        past.ids["signed"] = hands.begin()
+        (upload,) = hands.publish(prebuilt(past.db.parent / f"{release}.bundle", release.encode()))
+        past.ids[f"file of {release}"] = hashed(upload.address.prebuilt, upload.prebuilt.digest)
+    # What may be published once, in a release that both worlds have.
+    past.ids["next"] = str(hands.next().texts["targets"])
     for n, who in enumerate(("acme", "rival")):
         taken = past.submit(who, of=batch(claim(n, workload=SEEN), vendor=who, release=None))
         assert taken.status == 200, taken.body

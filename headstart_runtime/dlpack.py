@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from functools import cache, lru_cache
 from typing import Any
 
@@ -41,6 +42,12 @@ class _ManagedTensor(ctypes.Structure):
     _fields_ = (("tensor", _Tensor), ("context", ctypes.c_void_p), ("deleter", _Deleter))
 
 
+class Raw(ctypes.c_void_p):
+    """A tensor for one call, by the address of DLPack's structure: cheaper to make than one that others may keep."""
+
+    view: _Tensor
+
+
 _capsule = ctypes.pythonapi.PyCapsule_New
 _capsule.restype = ctypes.py_object
 _capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
@@ -52,6 +59,43 @@ _exported: dict[int, tuple[Any, ...]] = {}
 @_Deleter
 def _release(address: int) -> None:
     _exported.pop(address, None)
+
+
+# Types of tensors that tvm-ffi takes as they are; torch's are added when the first of them is seen.
+DIRECT: set[type] = {tvm_ffi.Tensor}
+# Integers of as many bytes: numpy exports them, and the array's own type it does not.
+_SAME_SIZE: dict[int, Any] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def learn(array: Any) -> None:
+    """Have torch's tensors passed on as they are; subclasses may be more, or less, than memory."""
+    torch = sys.modules.get("torch")
+    if torch is not None and type(array) in (torch.Tensor, torch.nn.Parameter):
+        DIRECT.add(type(array))
+
+
+def template(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """DLPack's structure of C-contiguous arrays in CPU memory, for ``raw``."""
+    return bytes(_Tensor(None, CPU, len(shape), _data_type(dtype), _extents(shape), None, 0))
+
+
+def raw(array: np.ndarray, made: bytes) -> tuple[Raw, int]:
+    """An array as an argument of one call, and where its memory starts.
+
+    Args:
+        array: C-contiguous, of the template's shape and dtype; it must be kept until the call is over.
+        made: by ``template``.
+    """
+    size = _SAME_SIZE.get(array.itemsize)
+    if size is None or not array.flags.writeable:
+        start = array.ctypes.data
+    else:  # a third of the time
+        start = tvm_ffi.from_dlpack(array.view(size)).data_ptr()
+    view = _Tensor.from_buffer_copy(made)
+    view.data = start
+    passed = Raw(ctypes.addressof(view))
+    passed.view = view
+    return passed, start
 
 
 def tensor(array: Any) -> tvm_ffi.Tensor:

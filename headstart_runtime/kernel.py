@@ -59,6 +59,7 @@ class Kernel:
         self.outputs = tuple(a for a in self.arguments if a.role == "output")
         self.weights = tuple(a for a in self.inputs if a.name in weights)
         self.signature = Signature(name, self.arguments)
+        self._torch: list[tuple[tuple[int, ...], Any]] = []  # shapes and torch's dtypes of outputs, once asked for
 
     def __call__(self, *arrays: Any) -> Any:
         """Run it on arrays of numpy or any DLPack library in CPU memory, none of them copied.
@@ -75,9 +76,10 @@ class Kernel:
             ValueError: a wrong shape or device, not contiguous, a read-only output, an output that overlaps another
                 argument. Nothing was computed.
         """
+        fresh = len(arrays) == len(self.inputs)
         arrays = self._with_outputs(self.inputs, arrays)
         if self.layout is None:
-            self._run(self.signature, arrays)
+            self.signature.call(self.function, arrays, fresh)
         else:
             kept = [array for array, a in zip(arrays, self.arguments, strict=True) if a not in self.weights]
             given = [array for array, a in zip(arrays, self.arguments, strict=True) if a in self.weights]
@@ -101,18 +103,24 @@ class Kernel:
         if len(weights) != len(self.weights):
             raise self._count(self.weights, len(weights))
         if self.layout is None:
-            return Prepared(self, Signature(self.name, self.weights).tensors(weights))
+            signature = Signature(self.name, self.weights)
+            kept = signature.tensors(weights)
+            if (problem := signature.problem(kept)) is not None:
+                raise problem
+            return Prepared(self, kept)
         made = [empty(argument.shape, argument.numpy_dtype) for argument in self.layout.arguments]
         outputs = [KernelArgument(a.name, "output", a.shape, a.dtype) for a in self.layout.arguments]
         signature = Signature(self.name, (*self.weights, *outputs))
-        _call(self.layout.function, signature, signature.tensors([*weights, *made]))
+        signature.call(self.layout.function, [*weights, *made], fresh=True)
         return Prepared(self, Signature(self.name, self.layout.arguments).tensors(made))
 
     def allocate(self, like: Any = None) -> tuple[Any, ...]:
         """New arrays for the outputs, not filled: torch tensors where ``like`` is one, else numpy arrays."""
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(like, torch.Tensor):
-            return tuple(torch.empty(a.shape, dtype=getattr(torch, a.dtype), device="cpu") for a in self.outputs)
+            # Quicker than torch.empty; a first input on another device is refused with its outputs.
+            self._torch = self._torch or [(a.shape, getattr(torch, a.dtype)) for a in self.outputs]
+            return tuple([like.new_empty(shape, dtype=dtype) for shape, dtype in self._torch])
         return tuple(empty(a.shape, a.numpy_dtype) for a in self.outputs)
 
     def _with_outputs(self, inputs: Sequence[KernelArgument], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -129,9 +137,6 @@ class Kernel:
             "" if least is None else f", or {len(arguments)} with outputs,"
         )
         return TypeError(f"{self.name} takes {takes}{',' * (least is None)} not {given}: {signature}")
-
-    def _run(self, signature: Signature, arrays: Sequence[Any]) -> None:
-        _call(self.function, signature, signature.tensors(arrays))
 
     def __repr__(self) -> str:
         signature = ", ".join(f"{a.name}: {a}" for a in self.inputs)
@@ -156,21 +161,16 @@ class Prepared:
         Raises:
             TypeError, ValueError: as for a call of the kernel.
         """
+        fresh = len(arrays) == len(self.inputs)
         arrays = self.kernel._with_outputs(self.inputs, arrays)
         rest = iter(arrays)
-        self.kernel._run(self.signature, [next(rest) if at is None else self.kept[at] for at in self._kept])
+        given = [next(rest) if at is None else self.kept[at] for at in self._kept]
+        self.signature.call(self.kernel.function, given, fresh)
         return _result(arrays[len(self.inputs) :])
 
     def __repr__(self) -> str:
         signature = ", ".join(f"{a.name}: {a}" for a in self.inputs)
         return f"<Prepared {self.kernel.name} ({signature}) -> {', '.join(map(str, self.kernel.outputs))}>"
-
-
-def _call(function: Callable[..., Any], signature: Signature, tensors: Sequence[tvm_ffi.Tensor]) -> None:
-    try:
-        function(*tensors)
-    except (TypeError, ValueError) as error:
-        raise signature.problem(tensors) or error from None
 
 
 def _result(outputs: Sequence[Any]) -> Any:

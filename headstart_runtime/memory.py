@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import tvm_ffi
 
 # Bytes of a cache line; numpy keeps to multiples of 16.
 CACHE_LINE = 64
@@ -15,10 +16,10 @@ CACHE_LINE = 64
 def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """A C-contiguous array at a cache line, not filled."""
     kind = np.dtype(dtype)
-    size = prod(shape) * kind.itemsize
-    room = np.empty(size + CACHE_LINE, np.uint8)
-    start = -room.ctypes.data % CACHE_LINE
-    return room[start : start + size].view(kind).reshape(shape)
+    room = np.empty(prod(shape) * kind.itemsize + CACHE_LINE, np.uint8)
+    # Quicker than room.ctypes.data.
+    start = -tvm_ffi.from_dlpack(room).data_ptr() % CACHE_LINE
+    return np.ndarray(tuple(shape), kind, room, start)
 
 
 def aligned(array: np.ndarray) -> np.ndarray:

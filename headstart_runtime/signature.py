@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tvm_ffi
 
-from headstart_runtime.dlpack import ON_CPU, tensor
+from headstart_runtime.dlpack import DIRECT, ON_CPU, learn, raw, template, tensor
 
 # Types that numpy has itself; the rest are in ml_dtypes.
 PLAIN = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
@@ -70,18 +70,77 @@ class Signature:
         self.name, self.arguments = name, tuple(arguments)
         self.first_output = sum(a.role != "output" for a in self.arguments)
         self._itemsizes = tuple(a.numpy_dtype.itemsize for a in self.arguments)
-        self._sizes = tuple(a.nbytes for a in self.arguments)
+        # Each output with each other argument, and their bytes.
+        outputs, sizes = range(self.first_output, len(self.arguments)), [a.nbytes for a in self.arguments]
+        self._pairs = [(at, to, sizes[at], sizes[to]) for at in outputs for to in range(len(sizes)) if to != at]
+        self._templates = tuple(template(a.shape, a.numpy_dtype) for a in self.arguments)
+
+    def call(self, function: Callable[..., Any], arrays: Sequence[Any], fresh: bool = False) -> None:
+        """Call a compiled function on arrays, none of them copied.
+
+        The function checks shapes, types, strides and device itself. What it takes on trust is checked here: that
+        arrays start at whole elements (torch's and tvm-ffi's do), and that outputs share memory with nothing.
+
+        Args:
+            function: takes an array for each argument.
+            arrays: of numpy, torch or another library with DLPack.
+            fresh: the outputs were allocated for this call, and share memory with nothing.
+
+        Raises:
+            TypeError, ValueError: what is wrong with an array, in one line that names the argument; nothing was
+                computed.
+        """
+        passed: Sequence[Any] = arrays
+        starts: Sequence[int] = ()
+        try:
+            if not DIRECT.issuperset(map(type, arrays)):
+                passed, starts = zip(*map(self._pass_on, arrays, range(len(self.arguments))), strict=True)
+                right = not any(start % size for start, size in zip(starts, self._itemsizes, strict=True))
+            else:
+                right = True
+            if right and (fresh or self._overlap(starts or [a.data_ptr() for a in arrays]) is None):
+                function(*passed)
+                return
+            error: Exception | None = None
+        except (TypeError, ValueError, BufferError) as raised:
+            error = raised
+        raise self.problem(self.tensors(arrays)) or error or ValueError(f"{self.name}: an array cannot be used")
+
+    def _pass_on(self, array: Any, at: int) -> tuple[Any, int]:
+        """What to pass for an array, and where it starts.
+
+        Raises:
+            TypeError, ValueError, BufferError: it cannot be shared; ``problem`` says why.
+        """
+        if type(array) is np.ndarray:
+            if array.dtype.isbuiltin != 1 or not array.flags.writeable:
+                wanted = self.arguments[at]
+                fits = array.shape == wanted.shape and array.dtype == wanted.numpy_dtype and array.flags.c_contiguous
+                if not fits or (at >= self.first_output and not array.flags.writeable):
+                    raise ValueError
+                return raw(array, self._templates[at])
+            made = tvm_ffi.from_dlpack(array)
+        else:
+            learn(array)
+            made = tensor(array)
+        return made, made.data_ptr()
+
+    def _overlap(self, starts: Sequence[int]) -> tuple[int, int] | None:
+        """An output and another argument that share memory."""
+        for at, other, size, length in self._pairs:
+            start, begin = starts[at], starts[other]
+            if begin < start + size and start < begin + length:
+                return at, other
+        return None
 
     def tensors(self, arrays: Sequence[Any]) -> list[tvm_ffi.Tensor]:
-        """The arrays as tensors that share their memory.
+        """The arrays as tensors that share their memory, for as long as one likes.
 
         Raises:
             TypeError: something that is no array.
-            ValueError: a read-only output, an output that overlaps another argument.
+            ValueError: an array that cannot be shared, or a read-only output.
         """
-        made = [self._tensor(argument, array) for argument, array in zip(self.arguments, arrays, strict=True)]
-        self._check_memory(made)
-        return made
+        return [self._tensor(argument, array) for argument, array in zip(self.arguments, arrays, strict=True)]
 
     def _tensor(self, argument: KernelArgument, array: Any) -> tvm_ffi.Tensor:
         if isinstance(array, tvm_ffi.Tensor):
@@ -93,26 +152,10 @@ class Signature:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.name}: {argument.role} {argument.name!r}: {error}") from None
 
-    def _check_memory(self, tensors: Sequence[tvm_ffi.Tensor]) -> None:
-        """Check what a compiled function takes on trust: whole elements, outputs that share memory with nothing."""
-        starts = [given.data_ptr() for given in tensors]
-        for argument, start, itemsize in zip(self.arguments, starts, self._itemsizes, strict=True):
-            if start % itemsize:
-                raise self.problem(tensors) or ValueError(
-                    f"{self.name}: {argument.role} {argument.name!r} does not start at a whole {argument.dtype}"
-                )
-        for at in range(self.first_output, len(self.arguments)):
-            start, end = starts[at], starts[at] + self._sizes[at]
-            for other, (begin, size) in enumerate(zip(starts, self._sizes, strict=True)):
-                if begin < end and start < begin + size and other != at:
-                    raise self.problem(tensors) or ValueError(
-                        f"{self.name}: output {self.arguments[at].name!r} shares memory with "
-                        f"{self.arguments[other].name!r}"
-                    )
-
     def problem(self, tensors: Sequence[tvm_ffi.Tensor]) -> Exception | None:
-        """What is wrong with arguments, in one line; None where each by itself is what it must be."""
-        for argument, given in zip(self.arguments, tensors, strict=True):
+        """What is wrong with arguments, in one line; None where they are what they must be."""
+        starts = [given.data_ptr() for given in tensors]
+        for argument, given, start, size in zip(self.arguments, tensors, starts, self._itemsizes, strict=True):
             where = f"{self.name}: {argument.role} {argument.name!r}"
             shape = ", ".join(map(str, given.shape))
             if str(given.dtype) != argument.dtype:
@@ -123,4 +166,9 @@ class Signature:
                 return ValueError(f"{where} is on {given.device}, must be in CPU memory")
             if not given.is_contiguous():
                 return ValueError(f"{where} is not C-contiguous; copy it with ascontiguousarray or contiguous()")
+            if start % size:
+                return ValueError(f"{where} does not start at a whole {argument.dtype}")
+        if (found := self._overlap(starts)) is not None:
+            output, other = (self.arguments[at].name for at in found)
+            return ValueError(f"{self.name}: output {output!r} shares memory with {other!r}")
         return None

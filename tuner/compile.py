@@ -64,7 +64,7 @@ def compile_kernel(workload: Workload, schedule: Schedule, target: Target) -> Ke
         os.environ.setdefault(name, value)
     compiled = _compile(workload, schedule, target, "main")
     module = compiled.code.jit()
-    layout = Layout(compiled.prepared, module["main" + PREPARE]) if compiled.prepared else None
+    layout = Layout(compiled.prepared, module["main" + PREPARE], compiled.layout) if compiled.layout else None
     name = f"{workload.operator} {workload.label}"
     return Kernel(name, _arguments(workload), module["main"], _weights(workload), layout)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
+from schedules import tvm_json
 from schedules.canonical import canonical, index_limit
 from schedules.canonical_expr import kind
 from schedules.operator import Arrays, Tolerance, fill, operators
@@ -19,9 +19,6 @@ from targets.errors import InputError
 
 if TYPE_CHECKING:
     from tvm import tirx
-
-# Fields of TVM's JSON that hold a number; every other number in it refers to a node.
-NUMBERS = {"data_alignment", "iter_type", "kind", "ndim", "offset_factor"}
 
 
 def workload_of(func: tirx.PrimFunc, outputs: int | None = None, label: str = "") -> Workload:
@@ -61,33 +58,24 @@ def load_prim_func(params: Mapping[str, Any], label: str) -> Workload:
     if set(params) != {"ir", "outputs"} or not isinstance(params["ir"], str) or not isinstance(params["outputs"], int):
         raise InputError("a primfunc workload takes ir (text) and outputs (a number)")
     try:
-        return workload_of(_read(params["ir"]), params["outputs"], label)
+        func = tvm_json.load(params["ir"])
+    except InputError as error:
+        raise InputError(f"the ir of a primfunc workload cannot be read: {error}") from None
+    return safely(func, params["outputs"], label)
+
+
+def safely(func: Any, outputs: int | None = None, label: str = "") -> Workload:
+    """``workload_of`` for what a stranger wrote, of which TVM may say no in many types of error.
+
+    Raises:
+        InputError: as ``workload_of``, and for those.
+    """
+    try:
+        return workload_of(func, outputs, label)
     except InputError:
         raise
-    except Exception as error:  # TVM raises errors of many classes, and JSON has its own
-        raise InputError(f"the ir of a primfunc workload cannot be read: {_first_line(error)}") from None
-
-
-def _read(ir: str) -> tirx.PrimFunc:
-    """What ``tvm.ir.save_json`` wrote.
-
-    TVM checks the type of every field that it reads, but a node that refers to one that is not there yet, to itself
-    or to none crashes it; what it writes itself refers backwards only.
-    """
-    import tvm
-
-    graph = json.loads(ir)
-    for at, node in enumerate(graph["nodes"]):
-        data = node.get("data")
-        if isinstance(data, dict):
-            references = [value for field, value in data.items() if field not in NUMBERS]
-        else:
-            references = data if isinstance(data, list) else []
-        if any(isinstance(value, int) and not 0 <= value < max(at, 1) for value in references):
-            raise InputError(f"the ir of a primfunc workload cannot be read: node {at} refers to one after it")
-    if not 0 <= graph["root_index"] < len(graph["nodes"]):
-        raise InputError("the ir of a primfunc workload cannot be read: it has no root")
-    return tvm.ir.load_json(ir)
+    except Exception as error:
+        raise InputError(f"the program cannot be taken: {_first_line(error)}") from None
 
 
 def count_flops(func: tirx.PrimFunc) -> int:

@@ -65,6 +65,16 @@ class Space(ABC):
             tvm.s_tir.ScheduleError: TVM refused a step.
         """
 
+    def traced(self, schedule: Schedule) -> TirSchedule | None:
+        """The schedule of TVM whose trace makes of the workload's own program what ``apply`` does.
+
+        None where the space writes a program of its own, so that no trace leads to it.
+
+        Raises:
+            InputError, tvm.s_tir.ScheduleError: as ``apply``.
+        """
+        return None
+
     @abstractmethod
     def features(self, schedule: Schedule) -> dict[str, float]:
         """What the cost model sees of a schedule, without lowering it: the same names, in the same order, for every
@@ -190,13 +200,19 @@ class LoopSpace(KnobSpace):
         """Apply the configuration to the unscheduled program."""
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
+        return self._transformed(config).mod
+
+    def traced(self, schedule: Schedule) -> TirSchedule | None:
+        return self._transformed(self.check(schedule))
+
+    def _transformed(self, config: Mapping[str, int]) -> TirSchedule:
         from tvm.s_tir import Schedule as TirSchedule
 
         # Given a PrimFunc, Schedule copies it and names it main. (with_attr would share the body, and the schedule
         # would then rewrite the workload's own program.)
         sch = TirSchedule(self.workload.prim_func)
         self.transform(sch, config)
-        return sch.mod
+        return sch
 
 
 def divisors(value: int, limit: int | None = None) -> list[int]:

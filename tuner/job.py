@@ -6,7 +6,7 @@ import getpass
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,6 +96,7 @@ class Job:
         seed: of every random choice.
         strategy: what guides the search.
         learner: trains the cost model; by default one that starts from what the database keeps of earlier jobs.
+        given: schedules by workload id: the job tries these, after the default, and searches for no others.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Job:
         seed: int | None = None,
         strategy: Strategy = EVERYTHING,
         learner: Learner | None = None,
+        given: Mapping[str, Sequence[Schedule]] | None = None,
     ) -> None:
         self.store, self.executor, self.tasks, self.budget = store, executor, tasks, budget
         for task in tasks:
@@ -116,6 +118,7 @@ class Job:
         self.listener = listener
         self.rng = np.random.default_rng(seed)
         self.strategy = strategy
+        self.given = given
         self.learner = learner or Learner(CostModel.load(store, executor.target.kind))
         self.id = ""
         self.failures: dict[str, str] = {}
@@ -222,6 +225,11 @@ class Job:
         """What to try on this visit."""
         count, visits = self.budget.left_for(task), self._visits[task.workload.id]
         self._visits[task.workload.id] += 1
+        if self.given is not None:
+            wanted = [DEFAULT, *self.given.get(task.workload.id, ())]
+            left = [schedule for schedule in wanted if schedule.id not in task.seconds]
+            task.exhausted = not left
+            return left[:count]
         if visits == 0:
             known = self.strategy.known
             everyone = [*self._others, *(e for t in self.tasks if t is not task for e in t.examples)] if known else []

@@ -54,11 +54,14 @@ class Default(Space):
         return {}
 
     def apply(self, schedule: Schedule) -> tvm.IRModule:
+        return self.traced(schedule).mod
+
+    def traced(self, schedule: Schedule) -> TirSchedule:
         from tvm.s_tir import Schedule as TirSchedule
 
         if schedule != self.schedule({}):
             raise InputError(f"schedule {schedule.id} is not the one schedule of space {self.name} v{self.version}")
-        return schedule_prim_func(TirSchedule(self.workload.prim_func, error_render_level="none"), self.target).mod
+        return schedule_prim_func(TirSchedule(self.workload.prim_func, error_render_level="none"), self.target)
 
 
 def schedule_prim_func(sch: TirSchedule, target: Target) -> TirSchedule:

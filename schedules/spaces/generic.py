@@ -155,9 +155,12 @@ class Generic(Space):
         return None
 
     def apply(self, schedule: Schedule) -> tvm.IRModule:
+        return self.traced(schedule).mod
+
+    def traced(self, schedule: Schedule) -> TirSchedule:
         if (schedule.space, schedule.version) != (self.name, self.version) or set(schedule.config) != {"trace"}:
             raise InputError(f"schedule {schedule.id} is not a trace of space {self.name} v{self.version}")
-        return _finish(replay_schedule(self.workload.prim_func, schedule.config["trace"])).mod
+        return _finish(replay_schedule(self.workload.prim_func, schedule.config["trace"]))
 
     def features(self, schedule: Schedule) -> dict[str, float]:
         instructions, decisions = schedule.config["trace"]

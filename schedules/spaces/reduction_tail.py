@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from schedules.axes import child_blocks, stride
+from schedules.schedule import Schedule
 from schedules.spaces.reduction import Reduction, inline
 from schedules.tails import has_tails, without_tails
 from schedules.workload import Workload
@@ -17,6 +18,7 @@ from targets import Target
 
 if TYPE_CHECKING:
     import tvm
+    from tvm.s_tir import Schedule as TirSchedule
 
 
 class ReductionTail(Reduction):
@@ -36,6 +38,9 @@ class ReductionTail(Reduction):
     @property
     def knobs(self) -> dict[str, Sequence[int]]:
         return {**super().knobs, "keep": [0]}
+
+    def traced(self, schedule: Schedule) -> TirSchedule | None:
+        return None  # it begins with another program, without tails
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
         from tvm.s_tir import Schedule as TirSchedule

@@ -1,0 +1,1 @@
+"""Databases of TVM's MetaSchedule: champions written into one, schedules of one tried here."""

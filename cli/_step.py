@@ -13,6 +13,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 FIELDS = ("phase", "tokens", "batch", "kv_len", "tp", "ep")
 
 
+class Counts(click.ParamType[tuple[int, ...]]):
+    """Numbers with commas, ``1,16,128``, each once, ascending."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(sorted({int(word) for word in str(value).split(",")}))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, or several with commas: 1,16,128", param, ctx)
+
+
 def step_options(function: F) -> F:
     """``--phase``, ``--tokens`` and so on, for a command with an argument called ``model``.
 
@@ -26,14 +41,38 @@ def step_options(function: F) -> F:
         given = {field: arguments.pop(field) for field in FIELDS}
         return function(step=step_for(arguments["model"], arguments.get("db"), **given), **arguments)
 
+    return _with_options(with_step, int, "Tokens in the step, over all sequences: 16 in decode.")
+
+
+def steps_options(function: F) -> F:
+    """``step_options`` for a command that takes several steps, which differ in their tokens.
+
+    The command gets one argument ``steps``, by tokens ascending; one of them where ``--tokens`` is one number or none.
+    """
+
+    @functools.wraps(function)
+    def with_steps(**arguments: Any) -> Any:
+        from tuner.frontend.load import step_for
+
+        given = {field: arguments.pop(field) for field in FIELDS}
+        model, db = arguments["model"], arguments.get("db")
+        steps = [step_for(model, db, **given | {"tokens": tokens}) for tokens in given["tokens"] or (None,)]
+        return function(steps=steps, **arguments)
+
+    told = "Tokens in the step, over all sequences: 16 in decode. Several, as 1,16,128, for any number up to the most."
+    return _with_options(with_steps, Counts(), told)
+
+
+def _with_options(command: Callable[..., Any], tokens: Any, told: str) -> Any:
+    """The command with the options of a step."""
     options = [
         click.option("--phase", type=click.Choice(["decode", "prefill"]), help="Which step: decode unless said."),
-        click.option("--tokens", type=int, help="Tokens in the step, over all sequences: 16 in decode."),
+        click.option("--tokens", type=tokens, help=told),
         click.option("--batch", type=int, help="Sequences in the step: as many as tokens in decode, 1 in prefill."),
         click.option("--kv-len", type=int, help="Tokens attention sees: 4096 in decode, the new ones in prefill."),
         click.option("--tp", type=int, default=1, show_default=True, help="Degree of tensor parallelism."),
         click.option("--ep", type=int, default=1, show_default=True, help="Degree of expert parallelism."),
     ]
     for option in reversed(options):
-        with_step = option(with_step)
-    return with_step  # type: ignore[return-value]
+        command = option(command)
+    return command

@@ -9,7 +9,7 @@ import click
 
 from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds, table
-from cli._step import step_options
+from cli._step import steps_options
 from targets.units import times
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def command() -> None:
 
 @command.command("build")
 @click.argument("model")
-@step_options
+@steps_options
 @click.option("--target", default="host", show_default=True, help="Chip to build for.")
+@click.option("--layouts", type=click.IntRange(1, 8), default=1, show_default=True, help="Copies of weights at most.")
 @click.option("--skip-unsupported", is_flag=True, help="Go on without the parts of a file that cannot be read.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to make; a bundle is replaced."
@@ -40,8 +41,9 @@ def command() -> None:
 @json_option
 def build(
     model: str,
-    step: Step,
+    steps: list[Step],
     target: str,
+    layouts: int,
     skip_unsupported: bool,
     output: Path,
     cache: str | None,
@@ -52,33 +54,42 @@ def build(
 
     An operator that has not been tuned for this chip, toolchain and policy is compiled with its default schedule,
     and the manifest says so. Linking needs a C or C++ compiler.
+    With several numbers of tokens, operators whose rows need nothing of each other take any number up to the most, by
+    kernels for those and for others that were measured; --layouts allows each to keep its weights in several layouts.
 
     \b
-    Example:
+    Examples:
         headstart bundle build deepseek-v4-flash --phase decode --tokens 16 --db headstart.db -o v4-flash.bundle
+        headstart bundle build deepseek-v4-flash --tokens 1,16,128 -o v4-flash.bundle
     """
     from targets import resolve
     from tuner.compile import build_bundle
     from tuner.frontend.load import load_model
-    from tuner.selecting import select
+    from tuner.row_selecting import select_rows
     from tuning_db.store import Store
 
     chip = resolve(target)
-    loaded = load_model(model, step, skip_unsupported, db, chip)
-    with Store.open(db, create=False) as store:
-        selection = select(store, loaded, chip, cache)
+    loaded = [load_model(model, step, skip_unsupported, db, chip) for step in steps]
+    with Store.open(db, create=False) as store, progress_console.status("Planning …"):
+        selected = select_rows(store, loaded, chip, cache, layouts=layouts)
     with progress_console.status("Compiling …") as status:
         built = build_bundle(
-            selection,
+            selected.selection,
             chip,
             output,
             lambda workload: status.update(f"Compiling {workload.operator} {workload.label}"),
+            selected.families,
         )
     if as_json:
         echo_json({"path": str(built.path), "digest": built.digest, **_counts(built.manifest)})
         return
     click.echo(f"{built.path}: {len(built.manifest.kernels)} kernels for {chip.name}, digest {built.digest}")
     _print_gaps(built.manifest)
+    _print_families(built.manifest)
+    for family in selected.families:
+        if family.unmeasured:
+            what = f"{', '.join(family.entry.names)} at {', '.join(map(str, family.unmeasured))} rows"
+            click.echo(f"Not measured: {what}. Its plans are a guess until headstart tune has been there.")
 
 
 @command.command("verify")
@@ -140,7 +151,32 @@ def _counts(manifest: Manifest) -> dict[str, Any]:
         "kernels": len(manifest.kernels),
         "untuned": [kernel.workload for kernel in manifest.untuned],
         "missing": dict(manifest.missing),
+        "families": [
+            {
+                "names": list(family.names),
+                "operator": family.operator,
+                "largest": family.largest,
+                "kernels": [kernel.rows for kernel in family.kernels],
+            }
+            for family in manifest.families
+        ],
     }
+
+
+def _print_families(manifest: Manifest) -> None:
+    """Say which operators take any number of rows."""
+    if not manifest.families:
+        return
+    rows = [
+        (
+            ", ".join(family.names),
+            family.operator,
+            f"1 to {family.largest}",
+            ", ".join(str(kernel.rows) for kernel in family.kernels) + ", any" * bool(family.any),
+        )
+        for family in manifest.families
+    ]
+    table("Any number of rows", ("name", "operator", "rows", "kernels"), rows, left=4)
 
 
 def _print_gaps(manifest: Manifest) -> None:

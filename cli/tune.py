@@ -16,7 +16,7 @@ from cli._interrupt import interruptible
 from cli._moment import UNITS
 from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds
-from cli._step import step_options
+from cli._step import steps_options
 from targets.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Percent(click.ParamType[float]):
 
 @click.command("tune")
 @click.argument("model")
-@step_options
+@steps_options
 @click.option("--target", default="host", show_default=True, help="Chip to tune for; it must be in this machine.")
 @click.option("--for", "length", type=Duration(), help="Stop after this long, e.g. 90s, 3m, 8h.")
 @click.option("--trials", type=click.IntRange(min=1), help="Stop after this many trials of each workload.")
@@ -69,7 +69,7 @@ class Percent(click.ParamType[float]):
 def command(
     *,
     model: str,
-    step: Step,
+    steps: list[Step],
     target: str,
     length: float | None,
     trials: int | None,
@@ -86,19 +86,23 @@ def command(
     name of a model that was imported into the database, or `misses`: what deployments told the database that they have
     no kernel for on this chip, weighed by how often they missed it.
     The limits --for, --trials and --until-within work alone or together; whichever is reached first ends it.
+    With several numbers of tokens each is tuned, and then, for operators whose rows need nothing of each other, what is
+    best is timed at others between them, where a bundle for any number gains most by it.
     Press Ctrl-C whenever you like: what was found is kept, and the same command carries on from there.
 
     \b
-    Example:
+    Examples:
         headstart tune deepseek-v4-flash --phase decode --tokens 16 --for 3m
+        headstart tune deepseek-v4-flash --tokens 1,16,128 --for 2h
     """
     from targets import resolve
     from tuner.executor import LocalExecutor
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
-    from tuner.job import Budget, Job
+    from tuner.job import Budget
+    from tuner.row_job import job_for
     from tuner.summary import summarise
-    from tuner.tasks import model_tasks, policy_for
+    from tuner.tasks import policy_for, step_tasks
     from tuning_db.store import Store
 
     if length is None and trials is None and within is None:
@@ -106,26 +110,32 @@ def command(
     chip = resolve(target)
     if chip != resolve("host"):
         raise InputError(f"target {target} is not the chip of this machine; tuning for another is not possible yet")
-    loaded = load_model(
-        model, step, skip_unsupported, db, chip, untuned=True, say=lambda line: click.echo(line, err=True)
-    )
-    policy = policy_for(loaded.step.phase, chip, cache)
+    loaded = [
+        load_model(model, step, skip_unsupported, db, chip, untuned=True, say=lambda line: click.echo(line, err=True))
+        for step in steps
+    ]
+    policy = policy_for(loaded[0].step.phase, chip, cache)
     with Store.open(db) as store:
-        with progress_console.status(f"Looking at {chip.name} and {loaded.name} …"):
-            tasks = model_tasks(store, loaded, chip, policy)
+        with progress_console.status(f"Looking at {chip.name} and {loaded[0].name} …"):
+            by_step = step_tasks(store, loaded, chip, policy)
+        tasks = list({task.workload.id: task for step in by_step for task in step}.values())
         budget = Budget(length, trials, within)
         with LocalExecutor(chip, policy) as executor, _watch(tasks, length, as_json) as listener:
-            job = Job(store, executor, tasks, budget, listener=listener, seed=seed)
+            job = job_for(store, executor, tasks, budget, loaded, listener=listener, seed=seed)
             with interruptible(job.stop):
                 job.run()
-        summary = summarise(loaded, tasks)
+        summaries = [summarise(one, tasks) for one, tasks in zip(loaded, by_step, strict=True)]
         waiting = waiting_misses(store, chip)
     if as_json:
-        echo_json(summary.to_json() | {"database": str(db), "job": job.id, "failures": job.failures, "misses": waiting})
+        told = [summary.to_json() for summary in summaries]
+        found = told[0] if len(told) == 1 else {"steps": told}
+        echo_json(found | {"database": str(db), "job": job.id, "failures": job.failures, "misses": waiting})
     else:
         from cli._summary import print_summary
 
-        print_summary(summary, str(db), _next_commands(model, loaded.step, cache, db, tasks))
+        for summary in summaries[:-1]:
+            print_summary(summary, str(db), [])
+        print_summary(summaries[-1], str(db), _next_commands(model, [one.step for one in loaded], cache, db, tasks))
     if waiting:
         what = "1 workload waits" if waiting == 1 else f"{waiting} workloads wait"
         click.echo(f"{what} that deployments missed on this chip: headstart tune misses", err=True)
@@ -161,18 +171,25 @@ def _watch(tasks: list[Task], length: float | None, quiet: bool) -> Iterator[Any
         yield listen
 
 
-def _next_commands(model: str, step: Step, cache: str | None, db: Path, tasks: list[Task]) -> list[str]:
-    """What to try after tuning, for the same step."""
+def _next_commands(model: str, steps: list[Step], cache: str | None, db: Path, tasks: list[Task]) -> list[str]:
+    """What to try after tuning, for the same steps."""
     from tuner.frontend.missed import NAME as MISSES
 
-    given = {"phase": step.phase, "tokens": step.tokens, "batch": step.batch, "kv-len": step.kv_len}
+    step = steps[-1]
+    given: dict[str, Any] = {"phase": step.phase, "tokens": step.tokens, "batch": step.batch, "kv-len": step.kv_len}
     given |= {name: degree for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1}
-    words = [shlex.quote(model)]
-    words += [f"--{name} {value}" for name, value in given.items() if model != MISSES]
-    words += [f"--cache {cache}"] if cache else []
     at = "" if str(db) == "headstart.db" else f" --db {shlex.quote(str(db))}"
-    where = " ".join(words)
-    commands = [f"headstart report {where}{at}", f"headstart bundle build {where}{at} -o bundle"]
+
+    def where(options: dict[str, Any]) -> str:
+        words = [shlex.quote(model), *(f"--{name} {value}" for name, value in options.items() if model != MISSES)]
+        return " ".join([*words, *([f"--cache {cache}"] if cache else [])]) + at
+
+    several = given
+    if len(steps) > 1:
+        # Each step has sequences of its own.
+        tokens = ",".join(str(one.tokens) for one in steps)
+        several = {name: tokens if name == "tokens" else value for name, value in given.items() if name != "batch"}
+    commands = [f"headstart report {where(given)}", f"headstart bundle build {where(several)} -o bundle"]
     if tasks:
         commands.insert(0, f"headstart best {tasks[0].workload.id}{at}")
     return commands

@@ -16,6 +16,7 @@ import tvm_ffi
 from headstart_runtime.chip import check_chip
 from headstart_runtime.digests import SUMS, check_sums, read_text
 from headstart_runtime.errors import HeadstartError, InputError
+from headstart_runtime.family import Family
 from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import BundleKernel, Manifest
 from headstart_runtime.pool import FUNCTION, count, set_up
@@ -34,6 +35,7 @@ class Bundle(Mapping[str, Kernel]):
     def __init__(self, path: Path, digest: str, manifest: Manifest, library: tvm_ffi.Module) -> None:
         self.path, self.digest, self.manifest, self.library = path, digest, manifest, library
         self._kernels: dict[str, Kernel] = {}
+        self._families: dict[str, Family] = {}
         self._entries = {kernel.workload: kernel for kernel in manifest.kernels}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -46,6 +48,25 @@ class Bundle(Mapping[str, Kernel]):
             self._kernels[entry.workload] = Kernel(name, entry.arguments, function, entry.weights, layout)
         return self._kernels[entry.workload]
 
+    def family(self, name: str) -> Family:
+        """What takes any number of rows, by the name of an operator in the model.
+
+        Raises:
+            KeyError: nothing of that name does, or more than one thing.
+        """
+        if name not in self._families:
+            found = [family for family in self.manifest.families if name in family.names]
+            if len(found) != 1:
+                names = sorted({name for family in self.manifest.families for name in family.names})
+                raise KeyError(
+                    f"{len(found)} families are called {name!r}; the bundle has {', '.join(names) or 'none'}"
+                )
+            kernels = {kernel.rows: self[kernel.workload] for kernel in found[0].kernels}
+            layouts = {kernel.rows: self._entries[kernel.workload].layout for kernel in found[0].kernels}
+            functions = [self.library.get_function(one.function) for one in found[0].any]
+            self._families[name] = Family(found[0], kernels, layouts, functions)
+        return self._families[name]
+
     def _entry(self, name: str) -> BundleKernel:
         if name in self._entries:
             return self._entries[name]
@@ -54,7 +75,9 @@ class Bundle(Mapping[str, Kernel]):
             return found[0]
         if found:
             ids = ", ".join(f"{entry.workload} ({entry.label})" for entry in found)
-            raise KeyError(f"{len(found)} kernels are called {name!r}: {ids}")
+            hint = any(name in family.names for family in self.manifest.families)
+            any_rows = f"; family({name!r}) takes any number of rows" if hint else ""
+            raise KeyError(f"{len(found)} kernels are called {name!r}: {ids}{any_rows}")
         names = sorted({name for entry in self._entries.values() for name in entry.names})
         raise KeyError(f"no kernel {name!r} in this bundle; it has {', '.join(names)}")
 
@@ -91,6 +114,7 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, pool: str 
         library = tvm_ffi.load_module(file)
         wanted = [FUNCTION, *(kernel.function for kernel in manifest.kernels)]
         wanted += [kernel.function + PREPARE for kernel in manifest.kernels if kernel.prepared]
+        wanted += [one.function for family in manifest.families for one in family.any]
         absent = [function for function in wanted if not library.implements_function(function)]
     except RuntimeError as error:
         raise HeadstartError(f"cannot load {file}: {str(error).splitlines()[0]}") from None

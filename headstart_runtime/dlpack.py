@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import cache, lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -121,12 +122,39 @@ def tensor(array: Any) -> tvm_ffi.Tensor:
 def _from_numpy(array: np.ndarray) -> tvm_ffi.Tensor:
     if not array.flags.c_contiguous:
         raise ValueError("the array is not C-contiguous; numpy.ascontiguousarray makes a copy that is")
-    shape = _extents(array.shape)
-    view = _Tensor(array.ctypes.data, CPU, array.ndim, _data_type(array.dtype), shape, None, 0)
-    managed = _ManagedTensor(view, None, _release)
+    return _export(array.ctypes.data, _extents(array.shape), _data_type(array.dtype), array)
+
+
+def _export(start: int, shape: ctypes.Array[ctypes.c_int64], dtype: _DataType, owner: Any) -> tvm_ffi.Tensor:
+    """A tensor over memory that lives as long as its owner, which is kept until the tensor is gone."""
+    managed = _ManagedTensor(_Tensor(start, CPU, len(shape), dtype, shape, None, 0), None, _release)
     address = ctypes.addressof(managed)
-    _exported[address] = (managed, shape, array)
+    _exported[address] = (managed, shape, owner)
     return tvm_ffi.from_dlpack(_capsule(address, b"dltensor", None))
+
+
+def rows_of(array: tvm_ffi.Tensor, first: int, end: int) -> tvm_ffi.Tensor:
+    """Consecutive rows of a C-contiguous tensor, sharing its memory.
+
+    Raises:
+        ValueError: it is not C-contiguous, or has no such rows.
+    """
+    shape = tuple(array.shape)
+    if not array.is_contiguous() or not shape or not 0 <= first <= end <= shape[0]:
+        raise ValueError(f"rows {first} to {end} of a tensor {list(shape)} cannot be taken")
+    start = array.data_ptr() + first * (nbytes(array) // max(1, shape[0]))
+    dtype = _DataType(array.dtype.type_code, array.dtype.bits, array.dtype.lanes)
+    return _export(start, _extents((end - first, *shape[1:])), dtype, array)
+
+
+def bytes_of(array: tvm_ffi.Tensor) -> np.ndarray:
+    """The memory of a C-contiguous tensor as bytes; whoever asks keeps the tensor."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes(array)).from_address(array.data_ptr()))
+
+
+def nbytes(array: tvm_ffi.Tensor) -> int:
+    """Bytes that a tensor has."""
+    return prod(array.shape) * -(-array.dtype.bits * array.dtype.lanes // 8)
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from headstart_runtime.digests import FILE_NAME
 from headstart_runtime.errors import InputError
+from headstart_runtime.row_plan import BundleFamily, check_families
 from headstart_runtime.signature import KernelArgument
 
 SCHEMA = "headstart-bundle/3"
@@ -143,6 +144,7 @@ class Manifest:
         schema: name and version of this format.
         library: file name of the shared library with every kernel.
         missing: operators of the model that Headstart has no kernels for, with their calls a step.
+        families: kernels that differ in rows alone, each with a plan for any number of them.
     """
 
     schema: str
@@ -153,6 +155,7 @@ class Manifest:
     library: str
     kernels: tuple[BundleKernel, ...]
     missing: Mapping[str, int]
+    families: tuple[BundleFamily, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON types."""
@@ -220,6 +223,10 @@ def _check(manifest: Manifest) -> None:
                 argument.numpy_dtype  # noqa: B018
             except TypeError:
                 raise InputError(f"{where}: argument {argument.name!r} has unknown dtype {argument.dtype!r}") from None
+    for at, family in enumerate(manifest.families):
+        if any(not SYMBOL.fullmatch(one.function) for one in family.any):
+            raise InputError(f"manifest.json: families[{at}].any has a function that is not a symbol")
+    check_families(manifest.families, manifest.kernels)
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from headstart_runtime import bundle, manifest
 from headstart_runtime.digests import write_sums
 from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import Manifest
+from headstart_runtime.row_plan import BundleFamily
 from headstart_runtime.signature import KernelArgument
 from schedules.canonical import canonical
 from schedules.lower import PREPARE, lower, prepared
@@ -22,6 +24,7 @@ from targets import Target, detect
 from targets.digest import digest
 from targets.errors import HeadstartError, InputError
 from targets.threads import environment
+from tuner.any_rows import SelectedFamily
 from tuner.link import architecture, check_linkable, link
 from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
@@ -29,6 +32,7 @@ from tuning_db.place import replacing
 from tuning_db.selection import SelectedKernel, Selection
 
 if TYPE_CHECKING:
+    import tvm
     from tvm.runtime import Executable
 
 LIBRARY = "kernels.so"
@@ -74,6 +78,7 @@ def build_bundle(
     target: Target,
     destination: Path,
     listener: Callable[[Workload], None] = lambda workload: None,
+    families: Sequence[SelectedFamily] = (),
 ) -> Built:
     """Compile what was selected for a model into a bundle.
 
@@ -84,6 +89,7 @@ def build_bundle(
         target: the chip that it is for.
         destination: directory to make; a bundle that is there is replaced once the new one is whole.
         listener: called with each workload before it is compiled.
+        families: kernels of the selection that differ in rows alone, with plans for any number of them.
 
     Raises:
         InputError: the destination is there and not a bundle, or cannot be written; a workload that is unknown here.
@@ -103,8 +109,12 @@ def build_bundle(
                 kernels.append(replace(described, prepared=compiled.prepared, layout=compiled.layout))
                 files.append(f"{objects}/{described.function}.o")
                 compiled.code.mod.write_to_file(files[-1])
+            for family in families:
+                for one, program in zip(family.entry.any, family.programs, strict=True):
+                    files.append(f"{objects}/{one.function}.o")
+                    _code(program.module(one.function), target).mod.write_to_file(files[-1])
             link(work / LIBRARY, files, selection.policy.threads)
-        listed = _manifest(selection, target, kernels)
+        listed = _manifest(selection, target, kernels, [family.entry for family in families])
         (work / bundle.MANIFEST).write_text(listed.dumps())
         named = write_sums(work)
     return Built(destination, named, listed)
@@ -135,7 +145,12 @@ def _workload(selected: SelectedKernel) -> Workload:
     return workload
 
 
-def _manifest(selection: Selection, target: Target, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
+def _manifest(
+    selection: Selection,
+    target: Target,
+    kernels: Sequence[manifest.BundleKernel],
+    families: Sequence[BundleFamily],
+) -> Manifest:
     return Manifest(
         schema=manifest.SCHEMA,
         model=manifest.BundleModel(selection.model, selection.source, dict(selection.step)),
@@ -145,6 +160,7 @@ def _manifest(selection: Selection, target: Target, kernels: Sequence[manifest.B
         library=LIBRARY,
         kernels=tuple(kernels),
         missing=dict(selection.missing),
+        families=tuple(families),
     )
 
 
@@ -198,14 +214,40 @@ def _target(target: Target) -> manifest.BundleTarget:
     )
 
 
-def _compile(workload: Workload, schedule: Schedule, target: Target, name: str) -> _Compiled:
-    import tvm
+def layout_of(workload: Workload, schedule: Schedule, target: Target) -> str | None:
+    """Id of how a schedule lays the weights out, None where it takes them as they are; compiles nothing.
 
-    try:
+    Raises:
+        HeadstartError: TVM cannot apply the schedule.
+    """
+    if not workload.weights:
+        return None
+    with _explained(workload, schedule, target):
+        return _layout(workload, lower(workload, schedule, target), "main")
+
+
+def _layout(workload: Workload, module: tvm.IRModule, name: str) -> str | None:
+    return digest("l", canonical(module[name + PREPARE])) if prepared(workload, module, name) else None
+
+
+def _compile(workload: Workload, schedule: Schedule, target: Target, name: str) -> _Compiled:
+    with _explained(workload, schedule, target):
         module = lower(workload, schedule, target, name)
         made = tuple(KernelArgument(a.name, "prepared", a.shape, a.dtype) for a in prepared(workload, module, name))
-        layout = digest("l", canonical(module[name + PREPARE])) if made else None
-        return _Compiled(tvm.compile(module, target=target.to_tvm()), made, layout)
+        return _Compiled(_code(module, target), made, _layout(workload, module, name))
+
+
+def _code(module: tvm.IRModule, target: Target) -> Executable:
+    import tvm
+
+    return tvm.compile(module, target=target.to_tvm())
+
+
+@contextmanager
+def _explained(workload: Workload, schedule: Schedule, target: Target) -> Iterator[None]:
+    """Say in one line what TVM or LLVM say in many."""
+    try:
+        yield
     except HeadstartError:
         raise
     except Exception as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from schedules.workload import Workload
 from targets import Target
 from tuner.frontend.model import Model
@@ -36,6 +38,16 @@ def model_tasks(store: Store, model: Model, target: Target, policy: Policy | Non
     policy = policy or policy_for(model.step.phase, target)
     tools = register(store, target, policy)
     return [load_task(store, w, target, policy, tools, calls) for w, calls in distinct(model).items()]
+
+
+def step_tasks(store: Store, models: Sequence[Model], target: Target, policy: Policy) -> list[list[Task]]:
+    """``model_tasks`` of a model at several steps; what they have in common is one task."""
+    found: dict[str, Task] = {}
+    steps = []
+    for model in models:
+        tasks = model_tasks(store, model, target, policy)
+        steps.append([found.setdefault(task.workload.id, task) for task in tasks])
+    return steps
 
 
 def known_tasks(store: Store, model: Model, target: Target, policy: Policy | None = None) -> list[Task]:

@@ -18,6 +18,7 @@ from headstart_runtime.manifest import (
     Manifest,
     Provenance,
 )
+from headstart_runtime.row_plan import AnyKernel, BundleFamily, FamilyKernel, RowRange
 from headstart_runtime.signature import KernelArgument
 
 ARCH = platform.machine().replace("AMD64", "x86_64").replace("arm64", "aarch64")
@@ -58,6 +59,17 @@ KERNEL = BundleKernel(
     provenance=Provenance("t0123", "measured", "someone", "somewhere", 1e9),
     calls=3,
 )
+FAMILY = BundleFamily(
+    names=("up", "down"),
+    operator="linear",
+    params={"n": 3, "k": 4, "dtype": "float32", "out": "float32"},
+    row_parameter="m",
+    sliced=("A", "C"),
+    largest=9,
+    kernels=(FamilyKernel(2, "w0123"),),
+    any=(AnyKernel(6, 9, "w0123_any"),),
+    plans=(RowRange(1, 2, (2,)), RowRange(3, 4, (2, 2)), RowRange(5, 5, (2, 2, 2)), RowRange(6, 9, ())),
+)
 MANIFEST = Manifest(
     schema=SCHEMA,
     model=BundleModel("tiny", "a test", {"phase": "decode", "tokens": 2}),
@@ -67,6 +79,7 @@ MANIFEST = Manifest(
     library="kernels.so",
     kernels=(KERNEL,),
     missing={"topk": 4},
+    families=(FAMILY,),
 )
 
 

@@ -1,0 +1,122 @@
+"""A job for a model at several steps: it tunes each, and measures what is best moved to other numbers of rows.
+
+Between the row counts that were asked for, those are measured whose plan loses most, with the default schedule and the
+best schedules of their neighbours: a few trials each, no search.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schedules.schedule import Schedule
+from tuner.executor import LocalExecutor
+from tuner.frontend.model import Model
+from tuner.job import Budget, Job
+from tuner.row_families import Family, Measured, families_of, measured, moved
+from tuner.row_selecting import KERNELS
+from tuner.task import Task, load_task
+from tuner.tasks import register
+from tuning_db.row_plan import wanted
+from tuning_db.store import Store
+
+# Of a budget of time, what the steps that were asked for get.
+SHARE = 0.6
+# Moved schedules that are tried for a number of rows, besides the default.
+TRIES = 3
+# What a kernel for more row counts must gain where it gains most.
+WORTH = 0.1
+
+
+@dataclass
+class _Between:
+    """A family whose rows in between are being measured.
+
+    Attributes:
+        layouts: of the weights, that it is done for.
+        done: numbers of rows that need no more trials.
+    """
+
+    found: Measured
+    layouts: tuple[str | None, ...]
+    done: set[int] = field(default_factory=set)
+
+    def next(self) -> int | None:
+        """The number of rows to measure, None where nothing would be worth it."""
+        costs = self.found.costs(self.layouts)
+        done = self.done | set(costs.kernels) if costs else set()
+        if costs is None or len(done) >= KERNELS:
+            return None
+        return wanted(costs, self.found.family.most, done, WORTH)
+
+
+def job_for(
+    store: Store, executor: LocalExecutor, tasks: Sequence[Task], budget: Budget, models: Sequence[Model], **rest: Any
+) -> Job:
+    """A job for the tasks of a model at one step or several; ``rest`` as ``Job`` takes it."""
+    families = families_of(models)
+    if not families:
+        return Job(store, executor, tasks, budget, **rest)
+    return RowJob(store, executor, tasks, budget, families, **rest)
+
+
+class RowJob(Job):
+    """A job that goes on to the rows between the steps of its tasks; see ``Job`` for the rest."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: LocalExecutor,
+        tasks: Sequence[Task],
+        budget: Budget,
+        families: Sequence[Family],
+        **rest: Any,
+    ) -> None:
+        super().__init__(store, executor, tasks, budget, **rest)
+        self._tools = register(store, executor.target, executor.policy)
+        self._unread = deque(families)
+        self._families: deque[_Between] = deque()
+        self._visiting: dict[str, tuple[_Between, int]] = {}
+
+    def _next(self) -> Task | None:
+        task, seconds = super()._next(), self.budget.seconds
+        early = seconds is None or self.budget.spent < SHARE * seconds
+        if task is not None and (early or task.champion_s is None):
+            return task
+        return self._between() or task
+
+    def _between(self) -> Task | None:
+        """The next number of rows of the next family that wants one."""
+        target, policy = self.executor.target, self.executor.policy
+        while self._unread or self._families:
+            if self._unread:
+                found = measured(self.store, self._unread.popleft(), target, policy, self._tools)
+                family = _Between(found, found.layouts())
+            else:
+                family = self._families.popleft()
+            rows = family.next()
+            if rows is not None:
+                self._families.append(family)
+                workload = family.found.family.workload(rows)
+                task = load_task(self.store, workload, target, policy, self._tools, family.found.family.calls)
+                self._visiting[workload.id] = family, rows
+                return task
+        return None
+
+    def _schedules(self, task: Task) -> list[Schedule]:
+        if task.workload.id not in self._visiting:
+            return super()._schedules(task)
+        family, rows = self._visiting[task.workload.id]
+        schedules = moved(family.found, task, rows, family.layouts, TRIES)
+        return [schedule for schedule in schedules if schedule.id not in task.seconds]
+
+    def _visit(self, task: Task) -> None:
+        try:
+            super()._visit(task)
+        finally:
+            if task.workload.id in self._visiting:
+                family, rows = self._visiting.pop(task.workload.id)
+                family.done.add(rows)
+                family.found.take(rows, task)

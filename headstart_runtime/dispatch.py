@@ -36,18 +36,21 @@ class MissWarning(RuntimeWarning):
     """There is no kernel for these arrays, and the fallback is taken; shown once for each shape."""
 
 
-def use(*bundles: Bundle | str | os.PathLike[str], miss: str = "fallback") -> Kernels:
+def use(
+    *bundles: Bundle | str | os.PathLike[str], miss: str = "fallback", threads: int | None = None, pool: str = "auto"
+) -> Kernels:
     """Load bundles for calls by operator and arrays.
 
     Args:
         bundles: loaded ones, or their directories; where several have a kernel for a call, the first is taken.
+        threads, pool: for those that are loaded here, as of ``load``.
         miss: what a call does that no bundle has a kernel for: ``fallback`` takes the caller's code, ``warn`` says so
             once for each shape, ``raise`` is a ``MissError``.
 
     Raises:
         InputError, HeadstartError: as of ``load``.
     """
-    return Kernels([b if isinstance(b, Bundle) else load(b) for b in bundles], miss)
+    return Kernels([b if isinstance(b, Bundle) else load(b, threads=threads, pool=pool) for b in bundles], miss)
 
 
 class Kernels:

@@ -1,10 +1,16 @@
-"""Recorded machines: ``machines/NAME.json`` maps paths below / to the text that was there."""
+"""Recorded machines (``machines/NAME.json`` maps paths below / to the text that was there), and bundles built once."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from headstart_runtime.bundle import Bundle
 
 MACHINES = Path(__file__).parent / "machines"
 
@@ -21,3 +27,19 @@ def recorded(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def bf16(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Kernels of a tiny decoder in bfloat16, for 1 and 6 rows."""
+    from tests.headstart_runtime.bundles import build, config, decoder
+
+    return build(decoder(config()), tmp_path_factory.mktemp("bf16") / "tiny.bundle")
+
+
+@pytest.fixture(scope="session")
+def fp8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Kernels of the same decoder with fp8 weights."""
+    from tests.headstart_runtime.bundles import FP8, build, config, decoder
+
+    return build(decoder(config(**FP8)), tmp_path_factory.mktemp("fp8") / "tiny.bundle")

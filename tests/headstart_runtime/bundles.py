@@ -10,10 +10,9 @@ from headstart_runtime.bundle import Bundle, load
 from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import Target, detect
+from tuner.bench.decoder import swapped_model
 from tuner.compile import build_bundle
-from tuner.frontend.config import model_from_config
-from tuner.frontend.model import Model, ModelOp, Step
-from tuner.frontend.step import complete_step
+from tuner.frontend.model import Model, Step
 from tuner.tasks import distinct, policy_for
 from tuner.toolchain import toolchain
 from tuning_db.selection import Candidate, SelectedKernel, Selection
@@ -41,14 +40,13 @@ def config(model_type: str = "qwen3", **fields: Any) -> dict[str, Any]:
 
 
 def decoder(values: Mapping[str, Any], rows: Sequence[int] = (1, 6)) -> Model:
-    """What a decoder of transformers calls, at some numbers of rows; one is decode, and the others are prefill."""
-    ops: list[ModelOp] = []
-    for tokens in rows:
-        step = complete_step(phase="decode" if tokens == 1 else "prefill", tokens=tokens, batch=1)
-        for op in model_from_config(values, step).ops:
-            used = op.operator.startswith("linear") or op.operator in ("rmsnorm", "swiglu", "act_quant")
-            if used and not op.params.get("residual"):
-                ops.append(op)
+    """What a decoder calls with kernels in it, at some numbers of rows; one is decode, and the others are prefill."""
+    fmt = "fp8" if "quantization_config" in values else "bf16"
+    ops = [
+        op
+        for count in rows
+        for op in swapped_model(values, "tiny", "decode" if count == 1 else "prefill", count, fmt).ops
+    ]
     return Model("tiny", "a test", Step(), tuple(ops))
 
 

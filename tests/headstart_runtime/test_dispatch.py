@@ -40,6 +40,12 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.allclose(found.astype(np.float32), expected.astype(np.float32), rtol=2e-2, atol=2e-2))
 
 
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """A file of misses that is not there yet."""
+    return tmp_path / "misses.json"
+
+
 def never(*_: Any) -> Any:
     raise AssertionError("the fallback was called")
 

@@ -30,12 +30,12 @@ def main() -> None:
         # TVM imports torch where it is installed: seconds, and a pool of threads that nobody here uses.
         sys.modules["torch"] = None  # type: ignore[assignment]
     from targets import Target, detect, threads
-    from tuner.bench.server import Server, serve
+    from tuner.bench.server import serve, server_of
 
     if module in ("headstart", "metaschedule", "roof"):
         threads.bind(detect.cpus())
     target = Target.from_spec(json.loads(sys.stdin.readline()))
-    server = Server(module, target)
+    server = server_of(module, target)
     replies.write(json.dumps({"ready": True}) + "\n")
     replies.flush()
     serve(server, sys.stdin, replies)

@@ -125,7 +125,13 @@ def _read(workload: Workload, path: str) -> Arrays:
     return outputs
 
 
-def serve(server: Server, requests: IO[str], replies: IO[str]) -> None:
+def server_of(module: str, target: Target) -> Any:
+    """What answers for a module of ``tuner.bench.peers``: a server of its own, or one for workloads."""
+    own = getattr(importlib.import_module(f"tuner.bench.peers.{module}"), "Server", None)
+    return own(target) if own is not None else Server(module, target)
+
+
+def serve(server: Any, requests: IO[str], replies: IO[str]) -> None:
     """Answer until the other side closes."""
     for line in requests:
         request = json.loads(line)

@@ -93,7 +93,9 @@ class Bundle(Mapping[str, Kernel]):
         )
 
 
-def load(path: str | os.PathLike[str], *, threads: int | None = None, pool: str = "auto") -> Bundle:
+def load(
+    path: str | os.PathLike[str], *, threads: int | None = None, pool: str = "auto", any_chip: bool = False
+) -> Bundle:
     """Verify a bundle and load its kernels into this process.
 
     Args:
@@ -102,13 +104,15 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, pool: str 
             else as many as they were tuned with, and no more than this process has CPUs.
         pool: whose threads: ``own``, those of one pool for all bundles of the process; ``openmp``, those of the OpenMP
             runtime that the process has loaded, torch's say; ``auto``, OpenMP's where there is one.
+        any_chip: load a bundle for another chip where its code runs. It is right there; its times are of the other.
 
     Raises:
         InputError: not a bundle, or damaged; the message names the file. A pool that is not there.
-        HeadstartError: the library cannot be loaded here, or has instructions that this CPU lacks.
+        OtherChipError: it was built for another chip, or has instructions that this CPU lacks.
+        HeadstartError: the library cannot be loaded here.
     """
     manifest, digest = verify(path)
-    check_chip(manifest.target)
+    check_chip(manifest.target, any_chip)
     file = Path(path).resolve() / manifest.library
     try:
         library = tvm_ffi.load_module(file)

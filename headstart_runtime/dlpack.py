@@ -75,7 +75,7 @@ def learn(array: Any) -> None:
         DIRECT.add(type(array))
 
 
-def template(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+def template(shape: tuple[int, ...], dtype: str) -> bytes:
     """DLPack's structure of C-contiguous arrays in CPU memory, for ``raw``."""
     return bytes(_Tensor(None, CPU, len(shape), _data_type(dtype), _extents(shape), None, 0))
 
@@ -99,18 +99,24 @@ def raw(array: np.ndarray, made: bytes) -> tuple[Raw, int]:
     return passed, start
 
 
-def tensor(array: Any) -> tvm_ffi.Tensor:
+def tensor(array: Any, dtype: str | None = None) -> tvm_ffi.Tensor:
     """A tensor over the memory of an array: numpy, or anything with ``__dlpack__`` (torch, jax, cupy, ...).
 
     numpy's own export knows neither bfloat16 nor float8 (``ml_dtypes``) and refuses what is read-only, such as
     memory-mapped weights; those are exported here.
 
+    Args:
+        array: the array.
+        dtype: what an array of numpy holds where numpy cannot say, as bits in an unsigned integer of the same size.
+
     Raises:
         TypeError: not an array, or of a type that kernels do not have.
         ValueError: the array cannot be shared as it lies: a torch tensor on the meta device, say.
     """
-    if isinstance(array, np.ndarray) and (array.dtype.isbuiltin != 1 or not array.flags.writeable):
-        return _from_numpy(array)
+    if isinstance(array, np.ndarray):
+        name = array.dtype.name if dtype is None else dtype
+        if name != array.dtype.name or array.dtype.isbuiltin != 1 or not array.flags.writeable:
+            return _from_numpy(array, name)
     if not hasattr(array, "__dlpack__"):
         raise TypeError(f"a {type(array).__name__} is not an array: pass one of numpy, torch or another with DLPack")
     try:
@@ -119,10 +125,12 @@ def tensor(array: Any) -> tvm_ffi.Tensor:
         raise ValueError(f"the array cannot be shared with a kernel: {str(error).splitlines()[0]}") from None
 
 
-def _from_numpy(array: np.ndarray) -> tvm_ffi.Tensor:
+def _from_numpy(array: np.ndarray, dtype: str) -> tvm_ffi.Tensor:
+    if not array.dtype.isnative:
+        raise ValueError("the array is not in this machine's byte order")
     if not array.flags.c_contiguous:
         raise ValueError("the array is not C-contiguous; numpy.ascontiguousarray makes a copy that is")
-    return _export(array.ctypes.data, _extents(array.shape), _data_type(array.dtype), array)
+    return _export(array.ctypes.data, _extents(array.shape), _data_type(dtype), array)
 
 
 def _export(start: int, shape: ctypes.Array[ctypes.c_int64], dtype: _DataType, owner: Any) -> tvm_ffi.Tensor:
@@ -158,11 +166,9 @@ def nbytes(array: tvm_ffi.Tensor) -> int:
 
 
 @cache
-def _data_type(dtype: np.dtype) -> _DataType:
-    if not dtype.isnative:
-        raise ValueError("the array is not in this machine's byte order")
+def _data_type(dtype: str) -> _DataType:
     try:
-        kind = tvm_ffi.dtype(dtype.name)
+        kind = tvm_ffi.dtype(dtype)
     except (TypeError, ValueError):
         raise TypeError(f"an array of {dtype} has no counterpart in kernels") from None
     return _DataType(kind.type_code, kind.bits, kind.lanes)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+# Extensions whose presence changes the code of a tensor program; the rest (virtualisation, keys, cache hints) would
+# only give equal chips different fingerprints.
+CODE_FEATURES = {
+    "x86_64": r"avx.*|amx-.*|fma|f16c|gfni|bmi2?|lzcnt|popcnt|sse4\.[12]",
+    "aarch64": r"neon|fullfp16|fp16fml|dotprod|bf16|i8mm|complxnum|rdm|lse|f(32|64)mm|sve(2(p\d)?)?|sme.*",
+    "riscv64": r"[mafdcv]|zv(e|l|f|dot).*|zfh.*|zb[abs]|xsmt.*|xthead.*",
+}
 
 
 @dataclass(frozen=True)
@@ -34,3 +44,9 @@ class Machine:
     def cores(self) -> int:
         """Physical cores that this process may use."""
         return len(self.cpus)
+
+
+def code_features(arch: str, features: Iterable[str]) -> set[str]:
+    """Those of ``features`` that change the code of tensor programs, LLVM's spelling in and out."""
+    pattern = CODE_FEATURES.get(arch, ".*")
+    return {name for name in features if re.fullmatch(pattern, name)}

@@ -16,6 +16,7 @@ from headstart_runtime.dlpack import DIRECT, ON_CPU, learn, raw, template, tenso
 
 # Types that numpy has itself; the rest are in ml_dtypes.
 PLAIN = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
+NARROW = re.compile(r"bfloat16|float8_e\dm\d(b\d+)?(fn)?(uz)?|float[46]_e\dm\d(fn)?|u?int[24]")
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,21 @@ class KernelArgument:
 
     @cached_property
     def numpy_dtype(self) -> np.dtype:
-        """The numpy dtype, from ``ml_dtypes`` where numpy has none.
+        """The numpy dtype, from ``ml_dtypes`` where numpy has none, and without that an unsigned integer for the bits.
 
         Raises:
             TypeError: there is none that a kernel could have.
         """
         if PLAIN.fullmatch(self.dtype):
             return np.dtype(self.dtype)
-        import ml_dtypes
-
-        found = getattr(ml_dtypes, self.dtype, None)
-        if isinstance(found, type) and np.dtype(found).name == self.dtype:
-            return np.dtype(found)
+        if NARROW.fullmatch(self.dtype):
+            try:
+                import ml_dtypes
+            except ImportError:
+                return np.dtype(np.uint16 if self.dtype == "bfloat16" else np.uint8)
+            found = getattr(ml_dtypes, self.dtype, None)
+            if isinstance(found, type) and np.dtype(found).name == self.dtype:
+                return np.dtype(found)
         raise TypeError(f"{self.dtype!r} is not a dtype of kernels")
 
     @cached_property
@@ -73,7 +77,7 @@ class Signature:
         # Each output with each other argument, and their bytes.
         outputs, sizes = range(self.first_output, len(self.arguments)), [a.nbytes for a in self.arguments]
         self._pairs = [(at, to, sizes[at], sizes[to]) for at in outputs for to in range(len(sizes)) if to != at]
-        self._templates = tuple(template(a.shape, a.numpy_dtype) for a in self.arguments)
+        self._templates = tuple(template(a.shape, a.dtype) for a in self.arguments)
 
     def call(self, function: Callable[..., Any], arrays: Sequence[Any], fresh: bool = False) -> None:
         """Call a compiled function on arrays, none of them copied.
@@ -113,8 +117,8 @@ class Signature:
             TypeError, ValueError, BufferError: it cannot be shared; ``problem`` says why.
         """
         if type(array) is np.ndarray:
-            if array.dtype.isbuiltin != 1 or not array.flags.writeable:
-                wanted = self.arguments[at]
+            wanted = self.arguments[at]
+            if array.dtype.name != wanted.dtype or array.dtype.isbuiltin != 1 or not array.flags.writeable:
                 fits = array.shape == wanted.shape and array.dtype == wanted.numpy_dtype and array.flags.c_contiguous
                 if not fits or (at >= self.first_output and not array.flags.writeable):
                     raise ValueError
@@ -148,6 +152,8 @@ class Signature:
         try:
             if argument.role == "output" and isinstance(array, np.ndarray) and not array.flags.writeable:
                 raise ValueError("the array is read-only")
+            if isinstance(array, np.ndarray) and array.dtype == argument.numpy_dtype:
+                return tensor(array, argument.dtype)
             return tensor(array)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.name}: {argument.role} {argument.name!r}: {error}") from None

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from headstart_runtime import linux, macos
-from headstart_runtime.machine import Machine
+from headstart_runtime.machine import Machine, code_features
 from targets import catalogue
 from targets.target import Target
-
-# Extensions whose presence changes the code of a tensor program; the rest (virtualisation, keys, cache hints) would
-# only give equal chips different fingerprints.
-CODE_FEATURES = {
-    "x86_64": r"avx.*|amx-.*|fma|f16c|gfni|bmi2?|lzcnt|popcnt|sse4\.[12]",
-    "aarch64": r"neon|fullfp16|fp16fml|dotprod|bf16|i8mm|complxnum|rdm|lse|f(32|64)mm|sve(2(p\d)?)?|sme.*",
-    "riscv64": r"[mafdcv]|zv(e|l|f|dot).*|zfh.*|zb[abs]|xsmt.*|xthead.*",
-}
 
 # Older extensions that LLVM uses unprompted where a chip of the name has them. They were never part of fingerprints.
 UNPROMPTED = {"x86_64": r"s?sse3|sse4a|movbe"}
@@ -97,12 +88,6 @@ def describe(machine: Machine, cpu: str, triple: str) -> Target:
     )
     same = [relative for relative in relatives if relative.fingerprint == target.fingerprint]
     return replace(target, name=same[0].name) if same else target
-
-
-def code_features(arch: str, features: Iterable[str]) -> set[str]:
-    """Those of ``features`` that change the code of tensor programs, LLVM's spelling in and out."""
-    pattern = CODE_FEATURES.get(arch, ".*")
-    return {name for name in features if re.fullmatch(pattern, name)}
 
 
 def instructions(target: Target) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 from headstart_runtime import bundle
+from headstart_runtime.chip import here
 from headstart_runtime.digests import write_sums
+from headstart_runtime.machine import code_features
 from headstart_runtime.manifest import (
     SCHEMA,
     BundleKernel,
@@ -21,20 +22,20 @@ from headstart_runtime.manifest import (
 from headstart_runtime.row_plan import AnyKernel, BundleFamily, FamilyKernel, RowRange
 from headstart_runtime.signature import KernelArgument
 
-ARCH = platform.machine().replace("AMD64", "x86_64").replace("arm64", "aarch64")
+# This machine, but for the name of its chip.
 TARGET = BundleTarget(
     fingerprint="c0123",
     name="tiny",
     vendor="nobody",
     model="Tiny 1",
     tvm={"kind": "llvm", "mcpu": "generic"},
-    cores=2,
+    cores=here().cores,
     vector_bits=128,
-    features=(),
-    l1d=0,
-    l2=0,
-    l3=0,
-    arch=ARCH,
+    features=tuple(sorted(code_features(here().arch, here().features))),
+    l1d=here().l1d,
+    l2=here().l2,
+    l3=here().l3,
+    arch=here().arch,
     instructions=(),
 )
 KERNEL = BundleKernel(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from headstart_runtime.machine import code_features
 from targets import catalogue, detect, peak_kernels
 from targets.target import Target
 
@@ -45,7 +46,7 @@ def test_features_are_those_of_llvm(name):
     target = catalogue.target(name)
     triple, cpu = target.tvm["mtriple"], target.tvm["mcpu"]
     arch = triple.split("-")[0]
-    assert set(target.features) == detect.code_features(arch, detect.llvm_features(triple, cpu))
+    assert set(target.features) == code_features(arch, detect.llvm_features(triple, cpu))
     assert target.tvm["num-cores"] == target.cores
 
 

@@ -155,11 +155,6 @@ def rows_of(array: tvm_ffi.Tensor, first: int, end: int) -> tvm_ffi.Tensor:
     return _export(start, _extents((end - first, *shape[1:])), dtype, array)
 
 
-def bytes_of(array: tvm_ffi.Tensor) -> np.ndarray:
-    """The memory of a C-contiguous tensor as bytes; whoever asks keeps the tensor."""
-    return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes(array)).from_address(array.data_ptr()))
-
-
 def nbytes(array: tvm_ffi.Tensor) -> int:
     """Bytes that a tensor has."""
     return prod(array.shape) * -(-array.dtype.bits * array.dtype.lanes // 8)

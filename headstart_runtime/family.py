@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import tvm_ffi
 
-from headstart_runtime.dlpack import bytes_of, rows_of, tensor
+from headstart_runtime.dlpack import rows_of, tensor
 from headstart_runtime.kernel import Kernel, Prepared
 from headstart_runtime.memory import empty
 from headstart_runtime.row_plan import BundleFamily, Slice, slices
 from headstart_runtime.signature import KernelArgument, Signature
 
-# Numbers of rows whose plan and kernels are kept ready.
+# Numbers of rows whose plan is kept ready.
 READY = 1024
 
 
@@ -46,8 +47,7 @@ class Family:
         one = next(iter(self.kernels.values()))
         self.name, self.weights, self.inputs, self.outputs = entry.operator, one.weights, one.inputs, one.outputs
         self._runs = [(), *(plan.run for plan in entry.plans for _ in range(plan.first, plan.last + 1))]
-        self.slices: Callable[[int], tuple[Slice, ...]] = lru_cache(READY)(self._slices)
-        self.arguments: Callable[[int], tuple[KernelArgument, ...]] = lru_cache(READY)(self._arguments)
+        self._scratch = threading.local()
         self._ready = None if self.weights else self.prepare()
 
     def __call__(self, *arrays: Any) -> Any:
@@ -93,11 +93,20 @@ class Family:
                 return Kernel(self.name, self.arguments(rows), function, weights)
         raise KeyError(rows)
 
-    def _slices(self, rows: int) -> tuple[Slice, ...]:
-        """Which kernels run on which rows."""
-        return tuple(slices(self._runs, rows))
+    def scratch(self, rows: int) -> dict[str, tuple[np.ndarray, int]]:
+        """Arrays of so many rows for calls of this thread, in place of those that have rows, and their addresses."""
+        kept: dict[int, dict[str, tuple[np.ndarray, int]]] = vars(self._scratch).setdefault("kept", {})
+        if rows not in kept:
+            sliced = [a for a in self.arguments(rows) if a.name in self.entry.sliced]
+            made = {a.name: empty(a.shape, a.numpy_dtype) for a in sliced}
+            kept[rows] = {name: (array, array.ctypes.data) for name, array in made.items()}
+        return kept[rows]
 
-    def _arguments(self, rows: int) -> tuple[KernelArgument, ...]:
+    def slices(self, rows: int) -> list[Slice]:
+        """Which kernels run on which rows."""
+        return slices(self._runs, rows)
+
+    def arguments(self, rows: int) -> tuple[KernelArgument, ...]:
         """The arguments of so many rows, weights included."""
         return tuple(
             replace(a, shape=(rows, *a.shape[1:])) if a.name in self.entry.sliced else a
@@ -107,6 +116,15 @@ class Family:
     def __repr__(self) -> str:
         counts = ", ".join(map(str, self.kernels))
         return f"<Family {self.name} of any rows, by kernels of {counts}>"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a number of rows comes to: one kernel for the arrays as they are, or several, each for a slice of them."""
+
+    whole: Prepared | None
+    parts: list[tuple[Slice, Prepared]]
+    signature: Signature
 
 
 class PreparedFamily:
@@ -126,8 +144,7 @@ class PreparedFamily:
         self._kernels = {
             rows: Prepared(kernel, self.kept[family.layouts[rows]]) for rows, kernel in family.kernels.items()
         }
-        self._signature = lru_cache(READY)(self._signature_of)
-        self._whole = lru_cache(READY)(self._whole_of)
+        self._plans: dict[int, _Plan] = {}
 
     def __call__(self, *arrays: Any) -> Any:
         """Run it on the inputs that are no weights, in order, and the outputs where they are not to be allocated.
@@ -142,59 +159,61 @@ class PreparedFamily:
             rows = int(arrays[self._first].shape[0])
         except (AttributeError, IndexError, TypeError):
             rows = 1
-        whole = self._whole(rows)
-        if whole is not None:
-            return whole(*arrays)
-        signature = self._signature(rows)
+        plan = self._plans.get(rows) or self._plan(rows)
+        if plan.whole is not None:
+            return plan.whole(*arrays)
+        signature = plan.signature
         if given == inputs:
             arrays = (*arrays, *_allocate(signature.arguments[inputs:], arrays[0]))
             self._check_rows(signature, arrays, rows)
         elif (problem := signature.problem(signature.tensors(arrays))) is not None:
             raise problem
         try:
-            self._run(rows, arrays)
+            self._run(plan, arrays)
         except (TypeError, ValueError) as error:
             raise signature.problem(signature.tensors(arrays)) or error from None
         results = arrays[inputs:]
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _whole_of(self, rows: int) -> Prepared | None:
-        """The one kernel that is called with the arrays as they are, if that is the plan."""
-        plan = self.family.slices(rows)
-        return self._kernel(plan[0]) if len(plan) == 1 and plan[0].kernel in (0, rows) else None
+    def _plan(self, rows: int) -> _Plan:
+        """What to do with so many rows, kept for the next time."""
+        parts, named = self.family.slices(rows), {argument.name for argument in self._named}
+        one = len(parts) == 1 and parts[0].kernel in (0, rows)
+        signature = Signature(self.family.name, [a for a in self.family.arguments(rows) if a.name in named])
+        made = _Plan(self._kernel(parts[0]) if one else None, [(part, self._kernel(part)) for part in parts], signature)
+        if len(self._plans) < READY:
+            self._plans[rows] = made
+        return made
 
     def _kernel(self, part: Slice) -> Prepared:
         if part.kernel:
             return self._kernels[part.kernel]
         return Prepared(self.family.kernel(part.rows), self.kept[None])
 
-    def _run(self, rows: int, arrays: Sequence[Any]) -> None:
-        for part in self.family.slices(rows):
+    def _run(self, plan: _Plan, arrays: Sequence[Any]) -> None:
+        for part, kernel in plan.parts:
             if part.rows < part.kernel:
-                self._padded(part, arrays)
+                self._padded(part, plan.signature, arrays)
                 continue
-            kernel = self._kernel(part)
             first, end = part.first, part.first + part.rows
             kernel(*(_rows(a, first, end) if rows else a for a, rows in zip(arrays, self._sliced, strict=True)))
 
-    def _padded(self, part: Slice, arrays: Sequence[Any]) -> None:
+    def _padded(self, part: Slice, signature: Signature, arrays: Sequence[Any]) -> None:
         """Run a kernel that has more rows than there are; the last is there as often as needed, so all are valid."""
-        scratch: list[Any] = []
-        back: list[tuple[np.ndarray, np.ndarray]] = []
-        for argument, array, sliced in zip(self._named, arrays, self._sliced, strict=True):
-            if not sliced:
-                scratch.append(array)
-                continue
-            made = empty((part.kernel, *argument.shape[1:]), argument.numpy_dtype)
-            inside, given = made.view(np.uint8).reshape(part.kernel, -1), bytes_of(tensor(array)).reshape(part.rows, -1)
+        tensors = signature.tensors(arrays)
+        # The kernel sees copies of bytes only, whatever they were.
+        if (problem := signature.problem(tensors)) is not None:
+            raise problem
+        scratch = self.family.scratch(part.kernel)
+        passed: list[Any] = []
+        for argument, given, sliced in zip(signature.arguments, tensors, self._sliced, strict=True):
+            passed.append(scratch[argument.name][0] if sliced else given)
+            if sliced and argument.role == "input":
+                _fill(scratch[argument.name][1], given.data_ptr(), argument.nbytes, part)
+        self._kernels[part.kernel](*passed)
+        for argument, given in zip(signature.arguments, tensors, strict=True):
             if argument.role == "output":
-                back.append((given, inside))
-            else:
-                inside[: part.rows], inside[part.rows :] = given, given[-1]
-            scratch.append(made)
-        self._kernels[part.kernel](*scratch)
-        for given, inside in back:
-            given[:] = inside[: part.rows]
+                ctypes.memmove(given.data_ptr(), scratch[argument.name][1], argument.nbytes)
 
     def _check_rows(self, signature: Signature, arrays: Sequence[Any], rows: int) -> None:
         """That all inputs fit: a kernel would find it out of its own rows only, and say so of these."""
@@ -202,12 +221,21 @@ class PreparedFamily:
             if tuple(getattr(array, "shape", ())) != argument.shape:
                 raise signature.problem(signature.tensors(arrays)) or ValueError(f"{self.family.name}: not an array")
 
-    def _signature_of(self, rows: int) -> Signature:
-        named = {argument.name for argument in self._named}
-        return Signature(self.family.name, [a for a in self.family.arguments(rows) if a.name in named])
-
     def __repr__(self) -> str:
         return f"<Prepared {self.family!r}>"
+
+
+def _fill(to: int, start: int, size: int, part: Slice) -> None:
+    """Copy the rows of a slice, ``size`` bytes from address ``start``, and its last until the kernel has enough."""
+    ctypes.memmove(to, start, size)
+    row = size // part.rows
+    done, whole = 1, part.kernel - part.rows + 1
+    last = to + size - row
+    while done < whole:
+        # Twice as many each time, from the first on.
+        more = min(done, whole - done)
+        ctypes.memmove(last + done * row, last, more * row)
+        done += more
 
 
 def _count(name: str, inputs: Sequence[KernelArgument], outputs: Sequence[KernelArgument], given: int) -> TypeError:

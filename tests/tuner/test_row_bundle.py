@@ -232,6 +232,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed(loaded: Bundle
         with pytest.raises(kind, match=told):
             ready(*arrays)
         assert not out.any()
+    # What is padded is copied as bytes: of the same size, but of another type.
+    assert [(one.kernel, one.rows) for one in proj.slices(3)] == [(4, 3)]
+    with pytest.raises(TypeError, match=r"float16\[3, 101\], must be bfloat16\[3, 101\]"):
+        ready(x[:3].astype(np.float16))
     norm = loaded.family("norm")
     h, res, gain = inputs_of(OPERATORS["norm"], 30)
     with pytest.raises(ValueError, match="'R' is"):

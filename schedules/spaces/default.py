@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from schedules.axes import Axis, axes, child_blocks, feeds_plain, has_calls, stride, vector_axis, vector_width, work
+from schedules.cuda.default import default_module
 from schedules.schedule import Schedule
 from schedules.space import Space
 from schedules.workload import Workload
@@ -39,7 +40,7 @@ class Default(Space):
 
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
-        return target.kind == "llvm"
+        return target.kind in ("llvm", "cuda")
 
     def seeds(self) -> list[Schedule]:
         return [self.schedule({})]
@@ -54,6 +55,8 @@ class Default(Space):
         return {}
 
     def apply(self, schedule: Schedule) -> tvm.IRModule:
+        if self.target.kind == "cuda" and schedule == self.schedule({}):
+            return default_module(self.workload, self.target)
         return self.traced(schedule).mod
 
     def traced(self, schedule: Schedule) -> TirSchedule:

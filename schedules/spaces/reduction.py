@@ -38,12 +38,12 @@ class Reduction(LoopSpace):
         # With one row an expert, a mixture of experts looks row-wise; TVM then fails to move its stages together.
         if isinstance(workload.instance, GroupedLinear):
             return False
-        return target.kind == "llvm" and _rows_axes(workload) > 0
+        return target.kind == "llvm" and rows_axes(workload) > 0
 
     @cached_property
     def shared(self) -> int:
         """How many leading axes all stages have in common; their product is the number of rows."""
-        return _rows_axes(self.workload)
+        return rows_axes(self.workload)
 
     @cached_property
     def rows(self) -> int:
@@ -54,7 +54,7 @@ class Reduction(LoopSpace):
     @property
     def knobs(self) -> dict[str, Sequence[int]]:
         sch = fresh_schedule(self.workload)
-        between = any(_is_between(sch, block) for block in child_blocks(sch))
+        between = any(is_between(sch, block) for block in child_blocks(sch))
         return {
             "rows": sorted({*divisors(self.rows, 64), self.rows}),
             "sums": [1, 2, 4, 8],
@@ -116,7 +116,7 @@ def fresh_schedule(workload: Workload) -> TirSchedule:
     return TirSchedule(workload.prim_func)
 
 
-def _rows_axes(workload: Workload) -> int:
+def rows_axes(workload: Workload) -> int:
     """How many leading axes every stage has in common, all of them data-parallel; 0 when this is not row-wise.
 
     Row-wise means that a stage reads of other stages only the row that it writes, and that nothing but such rows and
@@ -175,7 +175,7 @@ def _repeats(block: Any) -> bool:
     return False
 
 
-def _is_between(sch: TirSchedule, block: SBlockRV) -> bool:
+def is_between(sch: TirSchedule, block: SBlockRV) -> bool:
     """Whether a block is an elementwise stage that other stages read and the caller does not see."""
     from tvm.s_tir.schedule.analysis import is_output_block
 
@@ -184,7 +184,7 @@ def _is_between(sch: TirSchedule, block: SBlockRV) -> bool:
 
 def inline(sch: TirSchedule, block: SBlockRV, keep: int) -> None:
     """Inline an elementwise stage into those that read it, as ``keep`` says."""
-    if keep == 2 or not _is_between(sch, block):
+    if keep == 2 or not is_between(sch, block):
         return
     reads = sum(work(axes(sch, consumer)) for consumer in sch.get_consumers(block))
     if keep == 1 and reads > work(axes(sch, block)) and has_calls(sch.get(block)):

@@ -27,7 +27,7 @@ def mqa_logits(operator: MqaLogits) -> Ways:
             total = total * more[0]
         if operator.window:
             start, end = more[-2:]
-            at = torch.arange(operator.keys)
+            at = torch.arange(operator.keys, device=q.device)
             seen = (at >= start[:, None]) & (at < end[:, None])
             total = total.masked_fill(~seen, float("-inf"))
         return total

@@ -1,0 +1,41 @@
+"""A program for a GPU and how its kernels are started: needs neither TVM nor a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel of a program and how it is started.
+
+    Attributes:
+        name: of the function in the CUDA C.
+        arguments: names of the buffers that it takes, in its order.
+        grid, block: how many blocks, and threads of each, along x, y and z.
+        shared: bytes of shared memory that are asked for at the launch, besides what the code declares.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared: int = 0
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.block[0] * self.block[1] * self.block[2]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program for the GPU.
+
+    Attributes:
+        text: CUDA C of all kernels.
+        launches: the kernels in the order in which they run.
+    """
+
+    text: str
+    launches: tuple[Launch, ...]

@@ -1,0 +1,106 @@
+"""The CUDA C of a scheduled module and how its kernels are launched; neither a GPU nor nvcc is needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tvm_ffi
+
+from schedules.cuda.launch import Launch, Source
+from schedules.workload import numpy_dtype
+from targets import Target
+from targets.errors import InputError
+
+if TYPE_CHECKING:
+    import tvm
+
+# Loops that are to be unrolled stay loops with a pragma: the text is short, and nvcc unrolls them as well.
+CONFIG = {"tirx.UnrollLoop": {"auto_max_step": 0, "explicit_unroll": False}}
+# TVM keeps eight float32 in a ulonglong4, and makes one of eight numbers by a function that takes four.
+EIGHT = """
+static inline __device__ ulonglong4 make_ulonglong4(
+    float a, float b, float c, float d, float e, float f, float g, float h) {
+  float2 pairs[4] = {{a, b}, {c, d}, {e, f}, {g, h}};
+  ulonglong4 made;
+  memcpy(&made, pairs, sizeof(made));
+  return made;
+}
+"""
+DYNAMIC_SHARED = "tirx.use_dyn_shared_memory"
+
+
+def source(module: tvm.IRModule, target: Target) -> Source:
+    """The CUDA C of a module of ``schedules.space.apply``.
+
+    Raises:
+        InputError: no loop is bound to threads, or a kernel hands another one something in memory of its own.
+        tvm.error.InternalError: TVM has no CUDA for something in it.
+    """
+    import tvm
+    from tvm.tirx.build import split_host_device_mods
+
+    bound = target.to_tvm().with_host(tvm.target.Target("llvm"))
+    with tvm.transform.PassContext(config=CONFIG):
+        lower, _, finish = tvm.tirx.get_tir_pipeline("s_tir")
+        host, devices = split_host_device_mods(lower(tvm.tirx.transform.BindTarget(bound)(_folded(module))))
+        texts = [
+            tvm.get_global_func("target.build.cuda")(finish()(device), kind).inspect_source("cuda")
+            for kind, device in devices.items()
+        ]
+    if len(texts) != 1:
+        raise InputError(f"none of the program's loops is bound to threads: it has no kernel for {target.name}")
+    known = {buffer.name for func in module.functions.values() for buffer in func.params}
+    launches = [_launch(call, known) for func in host.functions.values() for call in _calls(func)]
+    head, mark, code = texts[0].partition('extern "C"')
+    return Source(head + EIGHT + mark + code, tuple(launches))
+
+
+def _folded(module: tvm.IRModule) -> tvm.IRModule:
+    """The module with the bits of constants as constants: TVM's CUDA C takes their address, and they have none."""
+    import tvm
+    from tvm import ir, tirx
+
+    def fold(call: Any) -> Any:
+        if getattr(call.op, "name", "") != "tirx.reinterpret" or not isinstance(call.args[0], tirx.FloatImm):
+            return call
+        value, kind = call.args[0], str(call.ty)
+        bits = np.array(float(value.value), numpy_dtype(str(value.ty))).view(numpy_dtype(kind))
+        return tirx.const(bits.item(), kind)
+
+    return tvm.IRModule(
+        {var.name_hint: tvm_ffi.structural_map(func, (ir.Call, fold)) for var, func in module.functions_items()}
+    )
+
+
+def _calls(func: Any) -> list[Any]:
+    """The kernel calls of a host function, in order."""
+    from tvm import ir
+
+    found: list[Any] = []
+
+    def note(call: Any) -> None:
+        if getattr(call.op, "name", "") == "tirx.call_ffi_kernel":
+            found.append(call)
+
+    tvm_ffi.structural_walk(func.body, (ir.Call, note))
+    return found
+
+
+def _launch(call: Any, known: set[str]) -> Launch:
+    """What a kernel call of the host says: its name, buffers, then a size for each tag."""
+    tags = [str(tag) for tag in call.attrs.launch_params]
+    count = len(call.args) - len(tags)
+    names = tuple(argument.args[0].name for argument in call.args[1:count])
+    sizes = dict(zip(tags, (int(value) for value in call.args[count:]), strict=True))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"kernel {call.args[0].value} takes {unknown[0]}, which another kernel would have to write")
+    grid, block = _extents(sizes, "blockIdx"), _extents(sizes, "threadIdx")
+    return Launch(str(call.args[0].value), names, grid, block, sizes.get(DYNAMIC_SHARED, 0))
+
+
+def _extents(sizes: Mapping[str, int], kind: str) -> tuple[int, int, int]:
+    x, y, z = (sizes.get(f"{kind}.{axis}", 1) for axis in "xyz")
+    return x, y, z

@@ -1,0 +1,1 @@
+"""CUDA kernels: compiled by nvcc, loaded and timed through the driver."""

@@ -6,34 +6,18 @@ import atexit
 import functools
 import os
 import sys
-import threading
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from headstart_runtime.bundle import Bundle, load
-from headstart_runtime.errors import HeadstartError, InputError
-from headstart_runtime.kernel import Kernel
-from headstart_runtime.manifest import BundleKernel
-from headstart_runtime.misses import Miss, Misses
-from headstart_runtime.weights import Weights, dtype_name
+from headstart_runtime.call import Call
+from headstart_runtime.errors import InputError
+from headstart_runtime.misses import Misses
 
 POLICIES = ("fallback", "warn", "raise")
-# Shapes that a call remembers; what comes after them is looked for anew each time.
-MOST_SHAPES = 4096
-# Kernels that the message of a miss lists.
-SHOWN = 4
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class MissError(HeadstartError, LookupError):
-    """There is no kernel for these arrays, and no fallback or one that must not be taken."""
-
-
-class MissWarning(RuntimeWarning):
-    """There is no kernel for these arrays, and the fallback is taken; shown once for each shape."""
 
 
 def use(
@@ -139,135 +123,3 @@ class Kernels:
     def __repr__(self) -> str:
         count = sum(len(bundle) for bundle in self.bundles)
         return f"<Kernels of {', '.join(b.manifest.model.name for b in self.bundles)}: {count}, miss={self.policy!r}>"
-
-
-class Call:
-    """One operator of some bundles: ``call(args, fallback)``. What shapes come to is looked up once and kept."""
-
-    def __init__(self, kernels: Kernels, name: str, params: Mapping[str, Any]) -> None:
-        self.kernels, self.name, self.params = kernels, name, dict(params)
-        self._found: dict[Any, Callable[..., Any]] = {}
-        self._lock = threading.Lock()
-        named = [(b, e) for b in kernels.bundles for e in b.manifest.kernels if name in (e.operator, *e.names)]
-        for parameter in params:
-            if named and not any(parameter in entry.params for _, entry in named):
-                raise InputError(f"{name} has no parameter {parameter!r}; it has {', '.join(named[0][1].params)}")
-        self._candidates = [(b, e) for b, e in named if all(e.params.get(k) == v for k, v in self.params.items())]
-
-    def __call__(self, args: Sequence[Any], fallback: Callable[..., Any] | None = None) -> Any:
-        """As ``Kernels.apply``."""
-        key: list[Any] = []
-        try:
-            for array in args:
-                if type(array) is Weights:
-                    key.append(array.signature)
-                else:
-                    key.append(array.shape)
-                    key.append(array.dtype)
-            found = self._found.get(tuple(key))
-        except (AttributeError, TypeError):
-            raise TypeError(f"{self.name}: takes arrays, not {', '.join(type(a).__name__ for a in args)}") from None
-        if found is None:
-            found = self._resolve(tuple(key), args)
-        return found(args, fallback)
-
-    @property
-    def entries(self) -> list[BundleKernel]:
-        """What the bundles have under this name with these parameters."""
-        return [entry for _, entry in self._candidates]
-
-    def kernels_of(self, weights: Weights) -> list[Kernel]:
-        """Every kernel that takes these weights, whatever the other inputs are."""
-        return [b[e.workload] for b, e in self._candidates if _inputs_of(e, e.weights) == _described([weights])]
-
-    def _resolve(self, key: tuple[Any, ...], args: Sequence[Any]) -> Callable[..., Any]:
-        """What to do with such arguments from now on."""
-        given = _described(args)
-        fitting = {e.workload: (b, e) for b, e in reversed(self._candidates) if _inputs_of(e) == given}
-        if len(fitting) > 1:
-            raise InputError(self._ambiguous([entry for _, entry in fitting.values()]))
-        found: Callable[..., Any]
-        if fitting:
-            bundle, entry = next(iter(fitting.values()))
-            found = _runner(bundle[entry.workload], entry, args)
-        else:
-            found = self._miss(given)
-        with self._lock:
-            if len(self._found) < MOST_SHAPES:
-                self._found[key] = found
-        return found
-
-    def _miss(self, given: tuple[tuple[str, tuple[int, ...]], ...]) -> Callable[..., Any]:
-        """What a call without a kernel does: count, and what the policy says."""
-        misses, policy, warned = self.kernels.misses, self.kernels.policy, False
-        told = f"no kernel for {self.name}({', '.join(map(_shown, given))})"
-        have = list(dict.fromkeys(entry.label for _, entry in self._candidates))
-        told += f"; the bundle has {', '.join(have[:SHOWN])}{', ...' * (len(have) > SHOWN)}" * bool(have)
-        miss = None
-        if self._candidates:
-            bundle, entry = self._candidates[0]
-            miss = Miss(entry.operator, dict(entry.params), given, bundle.manifest.target.fingerprint)
-
-        def fall_back(args: Sequence[Any], fallback: Callable[..., Any] | None) -> Any:
-            nonlocal warned
-            if miss is not None:
-                misses.add(miss)
-            if fallback is None or policy == "raise":
-                raise MissError(told)
-            if any(type(array) is Weights and array.released for array in args):
-                raise MissError(f"{told}; there is no falling back, since the weights as they were have been released")
-            if policy == "warn" and not warned:
-                warned = True
-                warnings.warn(told, MissWarning, stacklevel=4)
-            return fallback(*_flat(args))
-
-        return fall_back
-
-    def _ambiguous(self, entries: Sequence[BundleKernel]) -> str:
-        differ = [name for name in entries[0].params if len({repr(entry.params.get(name)) for entry in entries}) > 1]
-        told = "; ".join(f"{name}: {', '.join(str(entry.params.get(name)) for entry in entries)}" for name in differ)
-        return f"{len(entries)} kernels take these arrays for {self.name}; say which ({told})"
-
-
-def _runner(kernel: Kernel, entry: BundleKernel, args: Sequence[Any]) -> Callable[..., Any]:
-    """How to call a kernel with arguments like these.
-
-    Raises:
-        TypeError: ``Weights`` that stand for other inputs than the kernel's weights.
-    """
-    at = [place for place, array in enumerate(args) if type(array) is Weights]
-    if not at:
-        return lambda args, fallback: kernel(*args)
-    place = at[0]
-    names = [argument.name for argument in kernel.inputs]
-    covered = names[place : place + len(args[place].signature) // 2]
-    if len(at) > 1 or covered != [argument.name for argument in kernel.weights]:
-        has = ", ".join(entry.weights) or "it has none"
-        raise TypeError(f"{kernel.name}: Weights must be all of its weights together: {has}")
-    if place == len(args) - 1:
-        return lambda args, fallback: args[place].prepare(kernel)(*args[:place])
-    return lambda args, fallback: args[place].prepare(kernel)(*args[:place], *args[place + 1 :])
-
-
-def _inputs_of(entry: BundleKernel, names: Sequence[str] | None = None) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Dtypes and shapes of a kernel's inputs, or of some."""
-    inputs = [a for a in entry.arguments if a.role == "input" and (names is None or a.name in names)]
-    return tuple((a.dtype, tuple(a.shape)) for a in inputs)
-
-
-def _described(args: Sequence[Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Dtypes and shapes of arguments, those that ``Weights`` stand for included."""
-    parts: list[Any] = []
-    for array in args:
-        parts += array.signature if type(array) is Weights else (array.shape, array.dtype)
-    pairs = zip(parts[::2], parts[1::2], strict=True)
-    return tuple((dtype_name(dtype), tuple(int(size) for size in shape)) for shape, dtype in pairs)
-
-
-def _flat(args: Sequence[Any]) -> list[Any]:
-    """Arguments with the arrays that ``Weights`` were made of."""
-    return [array for each in args for array in (each.arrays if type(each) is Weights else (each,))]
-
-
-def _shown(argument: tuple[str, tuple[int, ...]]) -> str:
-    return f"{argument[0]}[{', '.join(map(str, argument[1]))}]"

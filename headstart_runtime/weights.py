@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from headstart_runtime.errors import HeadstartError
+from headstart_runtime.family import Family, PreparedFamily
 from headstart_runtime.kernel import Kernel, Prepared
 
 
@@ -30,7 +33,7 @@ class Weights:
             raise TypeError("weights are at least one array")
         self._arrays: tuple[Any, ...] | None = arrays
         self.signature: tuple[Any, ...] = tuple(part for a in arrays for part in (a.shape, a.dtype))
-        self._prepared: dict[Kernel, Prepared] = {}
+        self._prepared: dict[Kernel | Family, Prepared | PreparedFamily] = {}
         self._by_layout: dict[str, Prepared] = {}
         self._lock = threading.Lock()
 
@@ -53,10 +56,16 @@ class Weights:
     @property
     def nbytes(self) -> int:
         """Bytes of all that was laid out, beside the arrays as they were given."""
-        made = [prepared.kernel.layout for prepared in self._by_layout.values()]
-        return sum(argument.nbytes for layout in made if layout is not None for argument in layout.arguments)
+        sizes = dict[int, int]()
+        for prepared in list(self._prepared.values()):
+            if isinstance(prepared, PreparedFamily):
+                kept = [tensors for layout, tensors in prepared.kept.items() if layout is not None]
+            else:
+                kept = [] if prepared.kernel.layout is None else [prepared.kept]
+            sizes |= {t.data_ptr(): prod(t.shape) * t.dtype.itemsize for tensors in kept for t in tensors}
+        return sum(sizes.values())
 
-    def prepare(self, kernel: Kernel) -> Prepared:
+    def prepare(self, kernel: Kernel | Family) -> Callable[..., Any]:
         """The kernel with these weights, laid out the first time that it, or one with its layout, is asked for.
 
         Raises:
@@ -70,10 +79,10 @@ class Weights:
                 self._prepared[kernel] = found
         return found
 
-    def _lay_out(self, kernel: Kernel) -> Prepared:
-        layout = kernel.layout.id if kernel.layout is not None else None
-        if layout is None:
+    def _lay_out(self, kernel: Kernel | Family) -> Prepared | PreparedFamily:
+        if isinstance(kernel, Family) or kernel.layout is None or kernel.layout.id is None:
             return kernel.prepare(*self.arrays)
+        layout = kernel.layout.id
         if layout in self._by_layout:
             return Prepared(kernel, self._by_layout[layout].kept)
         return self._by_layout.setdefault(layout, kernel.prepare(*self.arrays))

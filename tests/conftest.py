@@ -43,3 +43,11 @@ def fp8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     from tests.headstart_runtime.bundles import FP8, build, config, decoder
 
     return build(decoder(config(**FP8)), tmp_path_factory.mktemp("fp8") / "tiny.bundle")
+
+
+@pytest.fixture(scope="session")
+def any_rows(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Families of kernels of a tiny decoder in bfloat16, for any number of rows."""
+    from tests.headstart_runtime.bundles import build_rows, config
+
+    return build_rows(config(), tmp_path_factory.mktemp("rows") / "tiny.bundle")

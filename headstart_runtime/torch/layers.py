@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from headstart_runtime.dispatch import Kernels
+from headstart_runtime.family import Family
 from headstart_runtime.kernel import Kernel
 from headstart_runtime.torch import quantised
 from headstart_runtime.torch.operators import Operator
@@ -52,7 +53,7 @@ class Linear(nn.Module):
         y = self._operator(x.reshape(-1, self.in_features))
         return y.view(*x.shape[:-1], self.out_features)
 
-    def kernels(self) -> list[Kernel]:
+    def kernels(self) -> list[Kernel | Family]:
         """Those that take these weights, whatever the rows."""
         return self._product.kernels_of(self.weights)
 

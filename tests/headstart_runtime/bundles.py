@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from targets import Target, detect
 from tuner.bench.decoder import swapped_model
 from tuner.compile import build_bundle
 from tuner.frontend.model import Model, Step
+from tuner.row_selecting import select_rows
 from tuner.tasks import distinct, policy_for
 from tuner.toolchain import toolchain
 from tuning_db.selection import Candidate, SelectedKernel, Selection
+from tuning_db.store import Store
 
 # Decoders of every kind that ``swap`` takes, as small as fp8's blocks allow.
 SIZES = {
@@ -75,3 +78,17 @@ def _laid_out(workload: Workload, target: Target) -> tuple[Candidate, ...]:
     if not seeds:
         return ()
     return (Candidate("measured", seeds[0], 1e-5, None, f"t{0:028x}", "someone", "somewhere", 1.7e9),)
+
+
+def build_rows(values: Mapping[str, Any], path: Path, rows: Sequence[int] = (1, 6)) -> Bundle:
+    """A bundle of families: the operators of a decoder with any number of rows."""
+    target = detect.host()
+    models = [swapped_model(values, "tiny", "prefill", count, "bf16") for count in rows]
+    with Store.open(path.with_suffix(".db")) as store:
+        selected = select_rows(store, models, target)
+    laid_out = [
+        replace(kernel, candidates=_laid_out(Workload.load(kernel.operator, kernel.params, kernel.label), target))
+        for kernel in selected.selection.kernels
+    ]
+    build_bundle(replace(selected.selection, kernels=tuple(laid_out)), target, path, families=selected.families)
+    return load(path)

@@ -16,8 +16,10 @@ import pytest
 
 from headstart_runtime import misses
 from headstart_runtime.bundle import Bundle
-from headstart_runtime.dispatch import MissError, MissWarning, use
+from headstart_runtime.call import MissError, MissWarning
+from headstart_runtime.dispatch import use
 from headstart_runtime.errors import InputError
+from headstart_runtime.family import Family
 from headstart_runtime.weights import Weights
 from schedules.operators.linear import Linear
 from schedules.operators.rmsnorm import RmsNorm
@@ -181,6 +183,25 @@ def test_released_weights(bf16: Bundle) -> None:
         kernels.apply("linear", (arrays(5)[0], weights), product)
 
 
+def test_families_take_any_rows(any_rows: Bundle) -> None:
+    """Also those that have a kernel of their own, so that weights are laid out for all of them at once."""
+    kernels, w = use(any_rows), arrays(1)[1]
+    weights, (x, gain) = Weights(w), RmsNorm(9, 128).inputs(np.random.default_rng(0))
+    (family,) = kernels.call("o_proj").kernels_of(weights)
+    assert isinstance(family, Family)
+    for m in range(1, 10):
+        rows = arrays(m, m)[0]
+        for given in (w, weights):
+            assert close(kernels.apply("o_proj", (rows, given), never), product(rows, w))
+        expected = RmsNorm(m, 128).reference([x[:m], gain])[0]
+        assert close(kernels.apply("rmsnorm", (x[:m].copy(), gain), never, eps=1e-6), expected)
+    assert list(weights._prepared) == [family] and 0 < weights.nbytes < 4 * w.nbytes
+    with pytest.raises(MissError):
+        kernels.apply("o_proj", (x, weights))
+    with pytest.raises(MissError):
+        kernels.apply("o_proj", (arrays(1)[0][:0], weights))
+
+
 def test_weights_in_the_place_of_something_else(bf16: Bundle, fp8: Bundle) -> None:
     x, gain = RmsNorm(1, 128).inputs(np.random.default_rng(0))
     with pytest.raises(TypeError, match="rmsnorm 1x128 bf16: Weights must be all of its weights together: it has none"):
@@ -242,7 +263,7 @@ def test_misses_that_cannot_be_written(bf16: Bundle, there: Path) -> None:
 
 
 def test_shapes_without_end_are_not_all_remembered(bf16: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart_runtime.dispatch.MOST_SHAPES", 3)
+    monkeypatch.setattr("headstart_runtime.call.MOST_SHAPES", 3)
     kernels = use(bf16)
     call, w = kernels.call("linear"), arrays(1)[1]
     for m in range(10, 30):

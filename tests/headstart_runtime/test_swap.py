@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from headstart_runtime.bundle import Bundle
-from headstart_runtime.dispatch import MissError, use
+from headstart_runtime.call import MissError
+from headstart_runtime.dispatch import use
 from tests.headstart_runtime.bundles import config
 
 torch = pytest.importorskip("torch")
@@ -111,6 +112,14 @@ def test_weights_as_they_were_are_let_go(bf16: Bundle) -> None:
     assert all(near(*pair) for pair in zip(outputs(of), expected, strict=True))
     with pytest.raises(MissError, match=r"no kernel for linear.*5, 128.* have been released"):
         outputs(of, 5)
+
+
+def test_families_take_any_rows(any_rows: Bundle) -> None:
+    """Without the weights as they were, and with no miss, whatever the length of the prompt."""
+    of = model()
+    expected = {rows: outputs(of, rows) for rows in (1, 2, 5, 6, 11)}
+    assert not swap(of, use(any_rows, miss="raise"), keep=False).left
+    assert all(near(*pair) for rows in expected for pair in zip(outputs(of, rows), expected[rows], strict=True))
 
 
 def emulate(of: Any) -> None:

@@ -1,4 +1,4 @@
-"""Misses from a program to a champion: counted, told to a service, fetched by who tunes for it, tuned."""
+"""Misses from a call to a champion: counted, told to a service, fetched by who tunes for it, tuned."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from headstart_runtime.dispatch import use
 from headstart_runtime.misses import Miss, Misses
 from schedules.operator import make_operator
 from schedules.workload import Workload
@@ -40,11 +42,20 @@ def service(tmp_path: Path):  # type: ignore[no-untyped-def]
         yield made
 
 
-def test_from_a_file_over_a_service_to_a_champion(
+def test_from_a_call_over_a_service_to_a_champion(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"http://127.0.0.1:{service.port}"
-    count_misses(tmp_path / "misses.json", 12)
+    has = Workload.of(make_operator("linear", HAS))
+    with Store.open("has.db") as store:
+        store.tell_misses("0" * 32, [Missed(has.id, "linear", has.params, resolve("host").fingerprint, 1)], 0.0)
+    assert run("bundle", "build", "misses", "--db", "has.db", "-o", "has.bundle").code == 0
+    # A program with a bundle that has no kernel for six rows.
+    x, w = WANTED.inputs(np.random.default_rng(0))
+    kernels = use("has.bundle")
+    for _ in range(12):
+        assert np.array_equal(kernels.apply("linear", (x, w), lambda x, w: x @ w.T), x @ w.T)
+    kernels.write_misses("misses.json")
     push = ("misses", "push", "misses.json", "--db", url, "--token-file", "user.token")
     # Nothing goes without a yes; what would go is shown, and is what goes.
     with monkeypatch.context() as patch:
@@ -74,6 +85,9 @@ def test_from_a_file_over_a_service_to_a_champion(
     assert tuned.json["misses"] == 1
     assert run("best", WANTED.id).code == 0
     assert run("bundle", "build", "misses", "-o", "missed.bundle", "--json").json["kernels"] == 1
+    # The program takes the new bundle as well, and misses nothing any more.
+    kernels = use("has.bundle", "missed.bundle", miss="raise")
+    assert np.allclose(kernels.apply("linear", (x, w)), x @ w.T, rtol=1e-4, atol=1e-4) and not kernels.misses.counts
 
 
 def test_what_is_tuned_is_left_out_and_what_is_no_such_workload(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Lines that are refused are shown up to so many.
 SHOWN = 20
+FORMS = ("trace", "program", "")
 
 
 @click.group()
@@ -43,7 +44,8 @@ def export(folder: Path, target: str, cache: str | None, db: Path, as_json: bool
     """Write the champions on a chip into FOLDER as a database that TVM alone can apply.
 
     Of each workload it has the program, as TVM's own JSON, and the trace that makes the champion of it. Champions to
-    which no trace leads are named and left out, and so is what belongs to a release that is not launched yet.
+    which no trace leads are in a database of finished programs beside it. What belongs to a release that is not
+    launched yet is left out.
 
     \b
     Example:
@@ -59,12 +61,13 @@ def export(folder: Path, target: str, cache: str | None, db: Path, as_json: bool
     if as_json:
         echo_json({"path": str(folder), "champions": [_champion(one) for one in found]})
         return
-    left_out: dict[str, list[str]] = {}
+    say(f"{folder}: {len(found)} champions for {chip.name}")
+    kinds: dict[tuple[str, str], list[str]] = {}
     for one in found:
-        left_out.setdefault(one.left_out, []).append(f"{one.champion['operator']} {one.champion['label']}")
-    say(f"{folder}: {len(left_out.pop('', []))} of {len(found)} champions for {chip.name}")
-    for reason, named in left_out.items():
-        say(f"{len(named)} left out, {reason}: {'; '.join(named)}")
+        kinds.setdefault((one.form, one.reason), []).append(f"{one.champion['operator']} {one.champion['label']}")
+    for (form, reason), named in sorted(kinds.items(), key=lambda kind: FORMS.index(kind[0][0])):
+        how = f"as {form}s" if form else "left out"
+        say(f"{len(named)} {how}{f', since {reason}' if reason else ''}: {'; '.join(named)}")
 
 
 @command.command("import")
@@ -131,7 +134,7 @@ def import_(folder: Path, name: str | None, most: int, target: str, cache: str |
 def _champion(one: Written) -> dict[str, Any]:
     row = one.champion
     named = {field: row[field] for field in ("workload", "operator", "label", "trial", "space", "median")}
-    return {**named, "left_out": one.left_out or None}
+    return {**named, "form": one.form or None, "reason": one.reason or None}
 
 
 def _say_refused(refused: Sequence[Refusal]) -> None:

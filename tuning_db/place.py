@@ -18,19 +18,20 @@ AT_FDCWD, EXCHANGE = -100, 2
 
 
 @contextmanager
-def replacing(destination: Path, may_replace: Callable[[Path], bool]) -> Iterator[Path]:
+def replacing(destination: Path, may_replace: Callable[[Path], bool], what: str = "a bundle") -> Iterator[Path]:
     """An empty directory that becomes ``destination`` when the block ends, and vanishes when an error leaves it.
 
     Args:
         destination: where it goes; what is there is replaced, and removed afterwards.
         may_replace: whether a directory that is there already may be replaced.
+        what: such a directory is, for messages.
 
     Raises:
         InputError: something that may not be replaced is there, or its parent is not there or cannot be written.
     """
     destination = destination.absolute()
     if destination.is_symlink() or (destination.exists() and not may_replace(destination)):
-        raise InputError(f"{destination} exists and is not a bundle; choose another directory, or remove it")
+        raise InputError(f"{destination} exists and is not {what}; choose another directory, or remove it")
     try:
         work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     except OSError as error:
@@ -67,6 +68,7 @@ def _exchange(new: Path, old: Path) -> None:
 
 def _sync(folder: Path) -> None:
     """Ask the disk to keep the files before the name points at them."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

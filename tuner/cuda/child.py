@@ -231,7 +231,8 @@ def main() -> None:
     say(event="device", name=bench.driver.name, torch=torch.__version__)
     for case in plan["cases"]:
         name = f"{case['operator']} {case['label']}"
-        if name in request["done"] or time.monotonic() > deadline - 5:
+        lost = {f"{name}/inputs", f"{name}/times"} & set(request["skip"])
+        if name in request["done"] or lost or time.monotonic() > deadline - 5:
             continue
         try:
             run_case(bench, folder, case, name, set(request["skip"]), deadline)

@@ -228,7 +228,8 @@ def main() -> None:
     folder, deadline = Path(request["folder"]), time.monotonic() + request["seconds"]
     plan = json.loads((folder / "plan.json").read_text())
     bench = Bench()
-    say(event="device", name=bench.driver.name, torch=torch.__version__)
+    samples = {"every schedule": FIRST, "in the last rounds": ROUNDS}
+    say(event="device", name=bench.driver.name, torch=torch.__version__, samples=samples)
     for case in plan["cases"]:
         name = f"{case['operator']} {case['label']}"
         lost = {f"{name}/inputs", f"{name}/times"} & set(request["skip"])

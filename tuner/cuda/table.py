@@ -16,7 +16,6 @@ from typing import Any
 
 from targets import Target
 from targets.roofline import floor_seconds
-from tuner.cuda.child import FIRST, ROUNDS
 
 
 def results(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], built: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def results(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], built: 
         "device": device.get("name"),
         "torch": device.get("torch"),
         "toolchain": plan["toolchain"],
-        "samples": {"every schedule": FIRST, "in the last rounds": ROUNDS},
+        "samples": device.get("samples"),
         "lost": lost,
         "cases": cases,
     }

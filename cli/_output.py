@@ -35,9 +35,9 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def say(line: str) -> None:
-    """Print a line that may hold what strangers wrote."""
-    click.echo(CONTROL.sub("?", line))
+def say(line: str, err: bool = False) -> None:
+    """Print a line that may hold what strangers wrote; with ``err`` beside the result, and not as a part of it."""
+    click.echo(CONTROL.sub("?", line), err=err)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,6 +44,10 @@ class Connection:
     ledger_key: Path | None = None
     ca: Path | None = None
     plain_http: bool = False
+
+    def at(self, where: str) -> Connection:
+        """The same, of another place."""
+        return replace(self, where=where)
 
     @property
     def is_url(self) -> bool:
@@ -114,6 +118,29 @@ def plain_options(function: F) -> F:
     return _connected(function, {name: option for name, option in OPTIONS.items() if name != "ledger_key"})
 
 
+def source_options(function: F) -> F:
+    """``--from FILE|URL`` and who one is there, as ``connection``, and ``--release``."""
+    release = click.option(
+        "--release", default="public", show_default=True, help="Whose repository, where it is a service."
+    )
+    source = click.option(
+        "--from",
+        "where",
+        metavar="FILE|URL",
+        default="headstart.db",
+        envvar="HEADSTART_DB",
+        show_default=True,
+        show_envvar=True,
+        help="Where from: a database, or the URL of a service.",
+    )
+    return _connected(release(function), {"where": source, **IDENTITY})
+
+
+def identity_options(function: F) -> F:
+    """Who one is at a place that is said elsewhere, as ``connection``."""
+    return _connected(function, IDENTITY)
+
+
 OPTIONS = {
     "where": click.option(
         "--db",
@@ -143,6 +170,7 @@ OPTIONS = {
     ),
     "plain_http": click.option("--plain-http", is_flag=True, help="Send the token to another machine without TLS."),
 }
+IDENTITY = {name: OPTIONS[name] for name in ("token_file", "ca", "plain_http")}
 
 
 def _connected(function: F, options: Mapping[str, Callable[[Any], Any]]) -> F:
@@ -150,7 +178,7 @@ def _connected(function: F, options: Mapping[str, Callable[[Any], Any]]) -> F:
 
     @functools.wraps(function)
     def connected(**arguments: Any) -> Any:
-        given = {name: arguments.pop(name) for name in options}
+        given = {"where": "", **{name: arguments.pop(name) for name in options}}
         return function(connection=Connection(**given, token=os.environ.get(TOKEN) or None), **arguments)
 
     for option in reversed([*options.values()]):

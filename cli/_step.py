@@ -35,13 +35,17 @@ def step_options(function: F) -> F:
     """
 
     @functools.wraps(function)
-    def with_step(**arguments: Any) -> Any:
+    def with_step(given: dict[str, Any], **arguments: Any) -> Any:
         from tuner.frontend.load import step_for
 
-        given = {field: arguments.pop(field) for field in FIELDS}
         return function(step=step_for(arguments["model"], arguments.get("db"), **given), **arguments)
 
-    return _with_options(with_step, int, "Tokens in the step, over all sequences: 16 in decode.")
+    return given_step_options(with_step)  # type: ignore[return-value]
+
+
+def given_step_options(function: F) -> F:
+    """The same, for a command that fills in itself what was not said: what was is its argument ``given``."""
+    return _with_options(function, int, "Tokens in the step, over all sequences: 16 in decode.")
 
 
 def steps_options(function: F) -> F:
@@ -51,10 +55,9 @@ def steps_options(function: F) -> F:
     """
 
     @functools.wraps(function)
-    def with_steps(**arguments: Any) -> Any:
+    def with_steps(given: dict[str, Any], **arguments: Any) -> Any:
         from tuner.frontend.load import step_for
 
-        given = {field: arguments.pop(field) for field in FIELDS}
         model, db = arguments["model"], arguments.get("db")
         steps = [step_for(model, db, **given | {"tokens": tokens}) for tokens in given["tokens"] or (None,)]
         return function(steps=steps, **arguments)
@@ -63,8 +66,13 @@ def steps_options(function: F) -> F:
     return _with_options(with_steps, Counts(), told)
 
 
-def _with_options(command: Callable[..., Any], tokens: Any, told: str) -> Any:
-    """The command with the options of a step."""
+def _with_options(function: Callable[..., Any], tokens: Any, told: str) -> Any:
+    """A command with the options of a step, which are its argument ``given``."""
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> Any:
+        return function(given={field: arguments.pop(field) for field in FIELDS}, **arguments)
+
     options = [
         click.option("--phase", type=click.Choice(["decode", "prefill"]), help="Which step: decode unless said."),
         click.option("--tokens", type=tokens, help=told),

@@ -1,8 +1,10 @@
 """Errors as one line. The two that are the caller's to mend are the runtime's, which stands below everything."""
 
+from collections.abc import Iterator
+
 from headstart_runtime.errors import HeadstartError, InputError
 
-__all__ = ["HeadstartError", "InputError", "MissingExtra", "first_line", "one_line"]
+__all__ = ["HeadstartError", "InputError", "MissingExtra", "causes", "first_line", "one_line"]
 
 
 def one_line(error: BaseException) -> str:
@@ -18,6 +20,14 @@ def first_line(error: BaseException) -> str:
     """The type of an error and the first line of what it says, for libraries that tell the most at the start."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:300]
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 class MissingExtra(InputError):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.frontend.model import Model
-from tuner.task import Task
+from tuner.task import Task, read_task
 from tuner.tasks import known_tasks, policy_for
 from tuner.toolchain import toolchain
 from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection
@@ -41,6 +44,16 @@ def select(store: Store, model: Model, target: Target, cache: str | None = None)
         kernels=tuple(_kernel(store, model, task) for task in tasks),
         missing=_missing(model),
     )
+
+
+def select_again(store: Store, before: Selection, target: Target) -> Selection:
+    """The champions of today for the workloads of a selection that was made before."""
+    tools, kernels = toolchain(target), []
+    for kernel in before.kernels:
+        workload = Workload.load(kernel.operator, kernel.params, kernel.label)
+        task = read_task(store, workload, target, before.policy, tools, kernel.calls)
+        kernels.append(replace(kernel, candidates=_candidates(store, task)))
+    return replace(before, toolchain=tools, kernels=tuple(kernels))
 
 
 def _kernel(store: Store, model: Model, task: Task) -> SelectedKernel:

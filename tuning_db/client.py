@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
+import itertools
 import json
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from targets.errors import HeadstartError, InputError
+from targets.errors import HeadstartError, InputError, causes
 from tuning_db.files import is_url
 from tuning_db.keys import PrivateKey
 from tuning_db.readers import Reader, parse
 from tuning_db.reasons import printable
+from tuning_db.urls import check_url, is_loopback
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class ServiceError(HeadstartError):
         self.exit_code = 2 if status < 422 else 1
 
 
-class _Trouble(Exception):
+class Trouble(Exception):
     """A try failed in a way that the next one may not.
 
     Attributes:
@@ -106,7 +107,7 @@ class Client:
         explain: Callable[[ServiceError], HeadstartError] = lambda error: error,
     ) -> None:
         self.where = where
-        self._http, self._patience, self._say, self._explain = http, patience, say, explain
+        self.patience, self._http, self._say, self._explain = patience, http, say, explain
 
     def get(self, path: str, form: Reader | None = None, **query: Any) -> dict[str, Any]:
         """Ask."""
@@ -154,7 +155,58 @@ class Client:
                 return size
 
         # What was written cannot be taken back: once something came, a break is the end of it.
-        return self._patiently(once, again=False)
+        return self.patiently(once, again=False)
+
+    @contextmanager
+    def stream(
+        self, path: str, headers: Mapping[str, str], also: Container[int] = ()
+    ) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
+        """One try at asking: an answer with its body as it comes.
+
+        Args:
+            path: what for.
+            headers: of the request, beside the usual ones.
+            also: statuses that are no errors here.
+
+        Raises:
+            Trouble: another try may do better.
+        """
+        with self._answer("GET", path, None, {}, headers, also) as response:
+            yield response, self._parts(response, None, None)
+
+    def patiently(self, once: Callable[[], T], again: bool = True) -> T:
+        """What ``once`` returns, which is tried again where it fails with ``Trouble``.
+
+        Args:
+            once: one try.
+            again: whether it may be tried again where it may have been done already.
+        """
+        for failed in itertools.count(1):
+            try:
+                return once()
+            except Trouble as trouble:
+                if not (again or trouble.undone):
+                    raise trouble.error from None
+                self.wait(trouble, failed)
+        raise AssertionError("it is tried without end, or raises")
+
+    def wait(self, trouble: Trouble, failed: int) -> None:
+        """Wait before another try, where there is to be one.
+
+        Args:
+            trouble: of the last try.
+            failed: how many tries failed so far.
+
+        Raises:
+            HeadstartError: what the trouble comes to, where it was tried often enough, or is to be waited for too long.
+        """
+        # By chance, so that those who were turned away together do not come back together.
+        pause = self.patience.pause_s * 2 ** (failed - 1) * random.uniform(0.5, 1)
+        wait = pause if trouble.wait is None else trouble.wait
+        if failed >= self.patience.tries or wait > self.patience.longest_s:
+            raise trouble.error from None
+        self._say(f"{trouble.error}; trying again in {wait:.1f} s")
+        time.sleep(wait)
 
     def _json(
         self,
@@ -165,38 +217,31 @@ class Client:
         query: Mapping[str, Any],
         again: bool = True,
     ) -> dict[str, Any]:
-        deadline = time.monotonic() + self._patience.answer_s * self._patience.tries
+        deadline = time.monotonic() + self.patience.answer_s * self.patience.tries
 
         def once() -> dict[str, Any]:
-            until = min(deadline, time.monotonic() + self._patience.answer_s)
+            until = min(deadline, time.monotonic() + self.patience.answer_s)
             with self._answer(method, path, body, query) as response:
                 data = b"".join(self._parts(response, MAX_ANSWER, until))
                 return {} if response.status_code == 204 and not data else self._parsed(data, form)
 
-        return self._patiently(once, again)
-
-    def _patiently(self, once: Callable[[], T], again: bool) -> T:
-        pause = self._patience.pause_s
-        for left in reversed(range(self._patience.tries)):
-            try:
-                return once()
-            except _Trouble as trouble:
-                # By chance, so that those who were turned away together do not come back together.
-                wait = pause * random.uniform(0.5, 1) if trouble.wait is None else trouble.wait
-                if not left or wait > self._patience.longest_s or not (again or trouble.undone):
-                    raise trouble.error from None
-                self._say(f"{trouble.error}; trying again in {wait:.1f} s")
-                time.sleep(wait)
-                pause *= 2
-        raise AssertionError("a client tries at least once")
+        return self.patiently(once, again)
 
     @contextmanager
-    def _answer(self, method: str, path: str, body: bytes | None, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        also: Container[int] = (),
+    ) -> Iterator[httpx.Response]:
         """A response that is not an error, its body not read yet."""
         given = {name: value for name, value in query.items() if value is not None}
         try:
-            with self._http.stream(method, path, content=body, params=given or None) as response:
-                if not response.is_success:
+            with self._http.stream(method, path, content=body, params=given or None, headers=headers) as response:
+                if not (response.is_success or response.status_code in also):
                     raise self._refusal(response)
                 yield response
         except httpx.TimeoutException as error:
@@ -217,7 +262,7 @@ class Client:
             if most is not None and size > most:
                 raise HeadstartError(f"{self.where} answers with more than {most >> 20} MiB")
             if until is not None and time.monotonic() > until:
-                raise HeadstartError(f"{self.where}: the answer took longer than {self._patience.answer_s:g} s")
+                raise HeadstartError(f"{self.where}: the answer took longer than {self.patience.answer_s:g} s")
             yield part
 
     def _parsed(self, data: bytes, form: Reader | None = None) -> dict[str, Any]:
@@ -233,7 +278,7 @@ class Client:
         if response.is_redirect:
             to = printable(response.headers.get("location", "nowhere"))
             return HeadstartError(f"{self.where} says that it is at {to}; nothing was sent there: give that URL")
-        data = b"".join(self._parts(response, MAX_ANSWER, time.monotonic() + self._patience.answer_s))
+        data = b"".join(self._parts(response, MAX_ANSWER, time.monotonic() + self.patience.answer_s))
         try:
             told = self._parsed(data)["error"]
             error: HeadstartError = ServiceError(
@@ -243,24 +288,24 @@ class Client:
             error = HeadstartError(f"{self.where} answers with status {status}, and not as a Headstart does")
         if isinstance(error, ServiceError):
             error = self._explain(error)
-        return _Trouble(error, _seconds(response.headers.get("retry-after")), True) if status in BUSY else error
+        return Trouble(error, _seconds(response.headers.get("retry-after")), True) if status in BUSY else error
 
     def _broken(self, error: httpx.TransportError, method: str) -> Exception:
         """What a connection that failed comes to."""
-        causes = list(_causes(error))
-        for cause in causes:
+        chain = list(causes(error))
+        for cause in chain:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = printable(cause.verify_message)
                 return HeadstartError(f"{self.where}: its certificate is not trusted: {why}; --ca names another issuer")
-        told = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), "")
+        told = next((cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror), "")
         unreached = isinstance(error, httpx.ConnectError)
         what = "cannot be reached" if unreached else "the connection was lost"
         known = f"{self.where}: {what}" + (f": {printable(told)}" if told else "")
         final = HeadstartError(known if unreached or method == "GET" else f"{known}; whether it was done is not known")
         # A name that nobody knows and TLS that does not come about stay so.
-        if any(type(cause).__name__ == "gaierror" or isinstance(cause, ssl.SSLError) for cause in causes):
+        if any(type(cause).__name__ == "gaierror" or isinstance(cause, ssl.SSLError) for cause in chain):
             return final
-        return _Trouble(final, None, unreached)
+        return Trouble(final, None, unreached)
 
 
 def at(*parts: str) -> str:
@@ -309,11 +354,12 @@ def connect(
         return
     if account or ledger_key or repository_key:
         raise InputError(f"{where} is a service: a token says who you are, and it has its own keys")
-    _check_url(where, token, plain_http)
+    check_url(where, token, plain_http)
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
-    verify: ssl.SSLContext | bool = True
+    # Reading all certificates of a system takes a while, and without TLS there is nothing to verify.
+    verify: ssl.SSLContext | bool = urlsplit(where).scheme != "http"
     if ca is not None:
         try:
             verify = ssl.create_default_context(cafile=ca)
@@ -321,34 +367,9 @@ def connect(
             raise InputError(f"{ca} holds no certificates in PEM: {error}") from None
     timeout = httpx.Timeout(patience.read_s, connect=patience.connect_s)
     # No proxy of the environment stands between this machine and itself.
-    trust = not _is_loopback(urlsplit(where).hostname or "")
+    trust = not is_loopback(urlsplit(where).hostname or "")
     with httpx.Client(base_url=where, headers=headers, timeout=timeout, verify=verify, trust_env=trust) as http:
         yield Client(http, where, patience, say, _hint_at_token if token is None else lambda error: error)
-
-
-def _check_url(where: str, token: str | None, plain_http: bool) -> None:
-    try:
-        url = urlsplit(where)
-        usable = bool(url.hostname) and url.port != 0 and str(httpx.URL(where)) != ""
-    except (ValueError, httpx.InvalidURL):
-        raise InputError(f"{printable(where)} is no URL of a service") from None
-    if url.scheme not in ("http", "https") or not usable or url.query or url.fragment:
-        raise InputError(f"{printable(where)} is no URL of a service: https://HOST, perhaps with a port and a path")
-    if url.username is not None:
-        raise InputError("a URL of a service holds no name or password; a token goes into a file: --token-file")
-    if token is None:
-        return
-    if not token or not all("!" <= letter <= "~" for letter in token):
-        raise InputError("the token is none: it is one word, as `headstart accounts token` prints it")
-    if url.scheme == "http" and not plain_http and not _is_loopback(url.hostname or ""):
-        raise InputError(f"{where} has no TLS, so that others could read the token: use https, or say --plain-http")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _hint_at_token(error: ServiceError) -> HeadstartError:
@@ -372,11 +393,3 @@ def _reasons(given: Any) -> list[dict[str, Any]]:
 def _seconds(header: str | None) -> float | None:
     """What ``Retry-After`` asks for, where it is a number of seconds."""
     return float(header) if header and header.isascii() and header.isdecimal() and len(header) < 10 else None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from targets.errors import InputError
@@ -20,6 +21,8 @@ AT_FDCWD, EXCHANGE = -100, 2
 @contextmanager
 def replacing(destination: Path, may_replace: Callable[[Path], bool], what: str = "a bundle") -> Iterator[Path]:
     """An empty directory that becomes ``destination`` when the block ends, and vanishes when an error leaves it.
+
+    What a process left that ended in the middle of it is cleared away by the next one.
 
     Args:
         destination: where it goes; what is there is replaced, and removed afterwards.
@@ -33,7 +36,7 @@ def replacing(destination: Path, may_replace: Callable[[Path], bool], what: str 
     if destination.is_symlink() or (destination.exists() and not may_replace(destination)):
         raise InputError(f"{destination} exists and is not {what}; choose another directory, or remove it")
     try:
-        work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        work, held = _begin(destination)
     except OSError as error:
         raise InputError(f"cannot write in {destination.parent}: {error.strerror}") from None
     try:
@@ -46,6 +49,37 @@ def replacing(destination: Path, may_replace: Callable[[Path], bool], what: str 
             work.rename(destination)
     finally:
         shutil.rmtree(work, ignore_errors=True)  # on success, what was there before
+        os.close(held)
+
+
+def _begin(destination: Path) -> tuple[Path, int]:
+    """A directory to work in, and a lock on it that ends with this process."""
+    prefix, parent = f".{destination.name}.placing-", os.open(destination.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks: nothing is cleared away there
+            fcntl.flock(parent, fcntl.LOCK_EX)
+            _clear(destination.parent, prefix)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
+        held = os.open(work, os.O_RDONLY)
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return work, held
+    finally:
+        os.close(parent)
+
+
+def _clear(folder: Path, prefix: str) -> None:
+    """Remove directories of processes that are no more: nobody holds a lock on them."""
+    for path in folder.iterdir():
+        if path.name.startswith(prefix) and path.is_dir() and not path.is_symlink():
+            held = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(held)
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -56,7 +90,8 @@ def _exchange(new: Path, old: Path) -> None:
         return
     if hasattr(libc, "renameat2") and libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], EXCHANGE) == 0:
         return
-    aside = new.with_name(new.name + ".old")
+    # Not called as what is cleared away is: for a moment it is all that there is.
+    aside = old.with_name(f".{old.name}.before")
     old.rename(aside)
     try:
         new.rename(old)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -71,3 +73,23 @@ def _keep(call: object, failure: list[BaseException]) -> None:
         call()  # type: ignore[operator]
     except BaseException as error:
         failure.append(error)
+
+
+def test_what_a_process_left_that_ended_is_cleared_away(tmp_path: Path) -> None:
+    """And what another one is at is left alone, as is what anybody else put there."""
+    code = (
+        "import os, sys; from pathlib import Path; from tuning_db.place import replacing\n"
+        "with replacing(Path(sys.argv[1]), lambda path: True) as work:\n"
+        "    (work / 'a').write_text('half'); os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "d")], check=False)
+    (left,) = tmp_path.iterdir()
+    (tmp_path / ".d.placing").mkdir()
+    (tmp_path / ".d.mine").mkdir()
+    with replacing(tmp_path / "d", yes) as first:
+        assert not left.exists()
+        write(tmp_path / "d", "second")
+        assert first.exists()
+        (first / "a").write_text("first")
+    assert (tmp_path / "d" / "a").read_text() == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".d.mine", ".d.placing", "d"]

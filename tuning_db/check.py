@@ -16,6 +16,7 @@ from tuning_db.history import doubts_of, keys, replay, seen, turns_of
 from tuning_db.migrations import migrations
 from tuning_db.misses import unreadable_misses
 from tuning_db.records import Key, Status
+from tuning_db.repository.checking import problems as repository_problems
 from tuning_db.rows import decoded, key_of, stored
 from tuning_db.rules import IDS, id_problem, trial_problem
 from tuning_db.store import Store
@@ -47,6 +48,7 @@ def check(store: Store) -> list[Finding]:
                 _keys,
                 _leads,
                 _misses,
+                _repositories,
             ):
                 findings.extend(part(store))
     except (HeadstartError, sqlite3.DatabaseError) as error:
@@ -194,6 +196,11 @@ def _leads(store: Store) -> Iterator[Finding]:
         for trial, doubts in doubts_of(store.connection, release, Key(*rest)).items():
             if doubts != again.doubts.get(trial, []):
                 yield Finding(f"claim {trial}", "its history of disputes is not what its verdicts come to")
+
+
+def _repositories(store: Store) -> Iterator[Finding]:
+    for where, problem in repository_problems(store):
+        yield Finding(where, problem)
 
 
 def _misses(store: Store) -> Iterator[Finding]:

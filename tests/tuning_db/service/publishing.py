@@ -4,7 +4,7 @@ with running(tmp_path, start=time.time()) as service:      # clients of ``tuf`` 
     hands = Hands(service)                                 # keys of root and targets, and who sends
     root = hands.begin()                                   # the repository of ``public``; text of its first root
     hands.publish(prebuilt(tmp_path / "tiny.bundle"))      # a bundle
-    updater(service, tmp_path / "client", root).refresh()
+    updater(service.port, tmp_path / "client", root).refresh()
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ class Hands:
             send(client, self.release, upload)
 
 
-def updater(service: Service, folder: Path, root: str | None, release: str = "public") -> Updater:
+def updater(port: int, folder: Path, root: str | None, release: str = "public") -> Updater:
     """A client of ``tuf`` with a folder of its own, which begins with a root, or goes on with what it has."""
     (folder / "targets").mkdir(parents=True, exist_ok=True)
-    where = f"http://127.0.0.1:{service.port}{at('repositories', release)}"
+    where = f"http://127.0.0.1:{port}{at('repositories', release)}"
     return Updater(
         str(folder),
         f"{where}/metadata/",

@@ -107,7 +107,7 @@ def import_(folder: Path, name: str | None, most: int, target: str, cache: str |
     if chip != resolve("host"):
         raise InputError(f"target {target} is not the chip of this machine; its schedules can only be timed there")
     with progress_console.status(f"Reading {folder} …"):
-        found = read(folder, chip)
+        found = read(folder, chip, most)
         model = model_of(found, name or folder.resolve().name, folder)
     policy = policy_for(model.step.phase, chip, cache)
     with Store.open(db) as store, progress_console.status("Trying …") as status:
@@ -115,7 +115,7 @@ def import_(folder: Path, name: str | None, most: int, target: str, cache: str |
         def listen(event: Event) -> None:
             status.update(f"Tried {event.task.tried} of {event.task.workload.label}")
 
-        with trying(store, model, found, policy, chip, most, listen) as job, interruptible(job.stop):
+        with trying(store, model, found, policy, chip, listen) as job, interruptible(job.stop):
             job.run()
     summary = summarise(model, job.tasks)
     if as_json:

@@ -8,7 +8,10 @@ from typing import Any
 from targets.errors import InputError
 
 # Fields that hold a number; every other number refers to a node.
-NUMBERS = {"data_alignment", "iter_type", "kind", "ndim", "offset_factor"}
+NUMBERS = {
+    *("data_alignment", "iter_type", "kind", "ndim", "offset_factor"),
+    *("line", "column", "end_line", "end_column"),
+}
 # What a program comes to when everything is written out that it refers to: TVM and we walk through all of it, some by
 # recursion. Programs of a few blocks have tens of thousands, and are some forty deep.
 MAX_SIZE, MAX_DEPTH = 10_000_000, 1000

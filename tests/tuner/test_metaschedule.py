@@ -26,7 +26,16 @@ from targets.errors import HeadstartError, InputError
 from tests.cli.session import folder, run
 from tests.tuner.stock_database import program
 from tuner.frontend.stored import store_workload
-from tuner.metaschedule.lines import MAX_LINE, RECORDS, WORKLOADS, Known, read_program, read_record, schedule_of
+from tuner.metaschedule.lines import (
+    MAX_LINE,
+    RECORDS,
+    WORKLOADS,
+    Known,
+    allowed,
+    read_program,
+    read_record,
+    schedule_of,
+)
 from tuner.metaschedule.reading import read
 from tuner.metaschedule.writing import write
 from tuner.tasks import register
@@ -125,7 +134,7 @@ def test_there_and_back(stock: Path, records: list[Any], tmp_path: Path) -> None
         assert (answer["steps"] == 0) == (answer is finished)
     assert other == {"found": False}
     # And what was written is read again.
-    again = read(tmp_path / "out", CHIP)
+    again = read(tmp_path / "out", CHIP, 9)
     assert not again.refused and {workload.operator for workload in again.schedules} == {"primfunc", "rmsnorm"}
 
 
@@ -202,7 +211,7 @@ def test_a_record_is_tried_as_it_is_or_refused(data: st.DataObject, known: Known
     place[path[-1]] = data.draw(JSON | other)
     try:
         found = read_record(line(record))
-        schedule = schedule_of(known, found.trace, CHIP)
+        schedule = schedule_of(known, allowed(known, found.trace), CHIP)
     except InputError as error:
         assert "\n" not in str(error)
     else:
@@ -248,7 +257,7 @@ def test_hostile_records_are_refused_by_line(stock: Path, records: list[Any], tm
     reasons += ["not a JSON array", "not JSON", "nested too deeply", "is not a JSON array", "not UTF-8", "NaN"]
     (tmp_path / WORKLOADS).write_bytes((stock / WORKLOADS).read_bytes())
     (tmp_path / RECORDS).write_bytes(b"\n".join([*bad, line(records[0])]) + b"\n")
-    found = read(tmp_path, CHIP)
+    found = read(tmp_path, CHIP, 9)
     assert [len(schedules) for schedules in found.schedules.values()] == [1]
     assert [(refusal.file, refusal.line) for refusal in found.refused] == [(RECORDS, n) for n in range(1, len(bad) + 1)]
     for refusal, said in zip(found.refused, reasons, strict=True):
@@ -299,12 +308,26 @@ def test_hostile_programs_are_refused(stock: Path, known: Known) -> None:
         assert said in str(refused.value) and "\n" not in str(refused.value), refused.value
 
 
+def test_as_many_as_are_wanted_those_first_that_are_said_to_be_fastest(
+    stock: Path, records: list[Any], tmp_path: Path
+) -> None:
+    slow, fast = (changed(records[at], seconds=[seconds]) for at, seconds in ((0, 9.0), (1, 1e-9)))
+    misfit = changed(records[0], seconds=[8.0], instruction=["GetSBlock", [], ["E", "main"], ["b999"]])
+    (tmp_path / WORKLOADS).write_bytes((stock / WORKLOADS).read_bytes())
+    (tmp_path / RECORDS).write_bytes(b"\n".join(map(line, (slow, misfit, fast, fast))) + b"\n")
+    (both,), refused = read(tmp_path, CHIP, 2).schedules.values(), read(tmp_path, CHIP, 2).refused
+    assert len(both) == 2 and [refusal.line for refusal in refused] == [2]
+    one = read(tmp_path, CHIP, 1)
+    # What nobody will try is not replayed.
+    assert [*one.schedules.values()] == [both[:1]] and not one.refused
+
+
 def test_a_line_without_an_end_is_not_read(stock: Path, tmp_path: Path) -> None:
     (tmp_path / WORKLOADS).write_bytes((stock / WORKLOADS).read_bytes())
     with (tmp_path / RECORDS).open("wb") as file:
         file.truncate(MAX_LINE + 2)
     with pytest.raises(InputError, match="line 1: is longer than 16 MiB"):
-        read(tmp_path, CHIP)
+        read(tmp_path, CHIP, 9)
 
 
 def test_a_trace_finds_the_blocks_of_a_program_that_is_known_as_an_operator() -> None:
@@ -321,6 +344,6 @@ def test_a_trace_finds_the_blocks_of_a_program_that_is_known_as_an_operator() ->
     sch.vectorize(sch.get_loops(sch.get_sblock("C_global"))[1])
     text = json.dumps(to_json(sch.trace)).replace('"C"', '"product"').replace('"C_global"', '"product_global"')
     known = Known(workload_of(ours.prim_func), "main", {"product": "C", "root": "root"})
-    schedule = schedule_of(known, json.loads(text), CHIP)
+    schedule = schedule_of(known, allowed(known, json.loads(text)), CHIP)
     assert isinstance(schedule, Schedule) and known.workload == ours
     assert '["C_global", "main"]' in json.dumps(schedule.config["trace"])

@@ -103,7 +103,7 @@ def read_program(line: bytes) -> Known:
 
 
 def read_record(line: bytes) -> Record:
-    """The schedule in a line of records; whether its trace is allowed is for ``schedule_of`` to say.
+    """The schedule in a line of records; whether its trace is allowed is for ``allowed`` to say.
 
     Raises:
         InputError: it is not a line of that form, or of something that did not run.
@@ -117,16 +117,25 @@ def read_record(line: bytes) -> Record:
     return Record(workload, trace, sum(seconds) / len(seconds))
 
 
-def schedule_of(known: Known, trace: Any, target: Target) -> Schedule:
-    """The schedule of the generic space that a trace is, for the workload's own program.
+def allowed(known: Known, trace: Any) -> Any:
+    """A trace with the names that the workload's own program has.
 
     Raises:
-        InputError: the trace is not allowed, or does not fit.
+        InputError: it holds what no trace may.
     """
     renamed = _renamed(trace, known)
     check_trace(renamed)
+    return renamed
+
+
+def schedule_of(known: Known, trace: Any, target: Target) -> Schedule:
+    """The schedule of the generic space that a trace is which is allowed.
+
+    Raises:
+        InputError: it does not fit the program.
+    """
     try:
-        replayed = to_json(replay_schedule(known.workload.prim_func, renamed).trace)
+        replayed = to_json(replay_schedule(known.workload.prim_func, trace).trace)
         made = Schedule(Generic.name, Generic.version, {"trace": replayed})
         check_trace(replayed)
         apply(known.workload, made, target)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import InputError
-from tuner.metaschedule.lines import RECORDS, WORKLOADS, Known, lines, read_program, read_record, schedule_of
+from tuner.metaschedule.lines import RECORDS, WORKLOADS, Known, allowed, lines, read_program, read_record, schedule_of
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,64 @@ class Found:
     """What a database holds that can be tried.
 
     Attributes:
-        schedules: of each workload, each once, those first that are said to be fastest.
-        refused: every line that cannot be used.
+        schedules: of each workload, each once, as many as are wanted, those first that are said to be fastest.
+        refused: every line that was looked at and cannot be used.
     """
 
     schedules: Mapping[Workload, Sequence[Schedule]] = field(default_factory=dict)
     refused: Sequence[Refusal] = ()
 
 
-def read(folder: Path, target: Target) -> Found:
-    """Read the two files of a database in a folder, and see that each schedule can be built for a chip.
+def read(folder: Path, target: Target, most: int) -> Found:
+    """Read the two files of a database in a folder, and see that each schedule is allowed and the first can be built.
+
+    Args:
+        folder: where they are.
+        target: the chip to build for.
+        most: schedules of a workload that are wanted, those that are said to be fastest: what comes after them is not
+            replayed, which takes long.
 
     Raises:
         InputError: a file cannot be read, or is longer than any such file.
     """
     refused: list[Refusal] = []
+    programs = _programs(folder, refused)
+    claimed: dict[Workload, list[_Claimed]] = {}
+    for number, line in lines(folder / RECORDS):
+        try:
+            record = read_record(line)
+            known = _program(programs, record.workload)
+            trace = allowed(known, record.trace)
+        except InputError as error:
+            refused.append(Refusal(RECORDS, number, str(error)))
+        else:
+            claimed.setdefault(known.workload, []).append(_Claimed(record.seconds, number, known, trace))
+    schedules: dict[Workload, list[Schedule]] = {}
+    for workload, claims in claimed.items():
+        found: dict[Schedule, None] = {}
+        for claim in sorted(claims, key=lambda claim: claim[:2]):
+            if len(found) == most:
+                break
+            try:
+                found[schedule_of(claim.known, claim.trace, target)] = None
+            except InputError as error:
+                refused.append(Refusal(RECORDS, claim.line, str(error)))
+        if found:
+            schedules[workload] = [*found]
+    return Found(schedules, sorted(refused, key=lambda refusal: (refusal.file != WORKLOADS, refusal.line)))
+
+
+class _Claimed(NamedTuple):
+    """A schedule that is allowed: how long somebody says it takes, its line, its program and its trace."""
+
+    seconds: float
+    line: int
+    known: Known
+    trace: Any
+
+
+def _programs(folder: Path, refused: list[Refusal]) -> list[Known | None]:
+    """The programs of a database, None in the place of those that are refused."""
     programs: list[Known | None] = []
     for number, line in lines(folder / WORKLOADS):
         try:
@@ -52,19 +96,7 @@ def read(folder: Path, target: Target) -> Found:
         except InputError as error:
             programs.append(None)
             refused.append(Refusal(WORKLOADS, number, str(error)))
-    timed: dict[Workload, dict[Schedule, float]] = {}
-    for number, line in lines(folder / RECORDS):
-        try:
-            record = read_record(line)
-            known = _program(programs, record.workload)
-            schedule = schedule_of(known, record.trace, target)
-        except InputError as error:
-            refused.append(Refusal(RECORDS, number, str(error)))
-        else:
-            times = timed.setdefault(known.workload, {})
-            times[schedule] = min(record.seconds, times.get(schedule, record.seconds))
-    schedules = {workload: sorted(times, key=times.__getitem__) for workload, times in timed.items()}
-    return Found(schedules, refused)
+    return programs
 
 
 def _program(programs: Sequence[Known | None], at: int) -> Known:

@@ -38,7 +38,6 @@ def trying(
     found: Found,
     policy: Policy,
     target: Target,
-    most: int,
     listener: Callable[[Event], None] = lambda event: None,
 ) -> Iterator[Job]:
     """A job that tries the schedules of a model, the default of each workload first; a champion falls only in a duel.
@@ -49,12 +48,11 @@ def trying(
         found: its schedules.
         policy: how to time them.
         target: the chip of this machine.
-        most: schedules to try of a workload, those first that are said to be fastest.
         listener: called after each trial.
     """
     store_model(store, model)
     tasks = model_tasks(store, model, target, policy)
-    given = {workload.id: schedules[:most] for workload, schedules in found.schedules.items()}
+    given = {workload.id: schedules for workload, schedules in found.schedules.items()}
     for task in tasks:
         task.within = 0.0  # none is left out because one is near the floor already
     with LocalExecutor(target, policy) as executor:

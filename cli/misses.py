@@ -178,6 +178,8 @@ def _fingerprint(target: str | None) -> str | None:
 
 
 def _count(misses: Sequence[Missed]) -> str:
+    if not misses:
+        return "no misses"
     times = sum(miss.count for miss in misses)
     return f"{len(misses):,} workload{'' if len(misses) == 1 else 's'}, missed {times:,} times"
 

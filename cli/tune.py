@@ -130,6 +130,8 @@ def command(
         told = [summary.to_json() for summary in summaries]
         found = told[0] if len(told) == 1 else {"steps": told}
         echo_json(found | {"database": str(db), "job": job.id, "failures": job.failures, "misses": waiting})
+    elif not tasks:
+        click.echo(f"{loaded[0].name}: nothing to tune on {chip.name}")
     else:
         from cli._summary import print_summary
 

@@ -107,6 +107,7 @@ def test_what_is_tuned_is_left_out_and_what_is_no_such_workload(
         second = run("tune", "misses", "--trials", "1", "--json")
         assert (second.code, second.json["workloads"]) == (0, [])
         assert "1 of the 3 workloads missed" in second.err
+        assert run("tune", "misses", "--trials", "1").out.startswith("misses: nothing to tune on ")
         assert "have their shapes already" in run("tune", "misses", "--tokens", "7", "--trials", "1").err
 
 

@@ -143,14 +143,14 @@ def test_processes_add_to_one_file(tmp_path: Path) -> None:
         "import sys\n"
         "from headstart_runtime.misses import Miss, Misses\n"
         "counter = Misses()\n"
-        "for _ in range(50):\n"
+        "for _ in range(40):\n"
         f"    counter.add(Miss('linear', {{}}, (('float32', (3,)),), {CHIP!r}))\n"
         "    counter.write(sys.argv[1])\n"
     )
     root = Path(__file__).parents[2]
-    started = [subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=root) for _ in range(3)]
-    assert [process.wait(60) for process in started] == [0, 0, 0]
-    assert list(read(path).counts.values()) == [150]
+    started = [subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=root) for _ in range(2)]
+    assert [process.wait(60) for process in started] == [0, 0]
+    assert list(read(path).counts.values()) == [80]
 
 
 def test_what_no_file_could_hold_is_not_counted(tmp_path: Path) -> None:

@@ -26,11 +26,10 @@ def miss_of(operator: Operator, called: Operator) -> Miss:
 
 @pytest.mark.parametrize("name", [name for name, kind in operators().items() if kind.row_parameter])
 def test_another_number_of_rows_is_found(name: str) -> None:
-    for operator in operators()[name].examples():
-        wanted = make_operator(
-            name, operator.params() | {operator.row_parameter: 3 * operator.params()[operator.row_parameter] + 1}
-        )
-        assert workload_of_miss(miss_of(operator, wanted)).id == Workload.of(wanted).id
+    operator = next(iter(operators()[name].examples()))
+    rows = operator.row_parameter
+    wanted = make_operator(name, operator.params() | {rows: 3 * operator.params()[rows] + 1})
+    assert workload_of_miss(miss_of(operator, wanted)).id == Workload.of(wanted).id
 
 
 @pytest.mark.parametrize(

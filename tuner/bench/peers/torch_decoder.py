@@ -117,7 +117,7 @@ class Steps:
 
     def __init__(self, model: Any, prompt: torch.Tensor, compiled: bool) -> None:
         self.model, self.prompt, self.compiled = model, prompt, compiled
-        self.run = model
+        self.run, self._fixed = model, None
         if compiled:
             import torch._inductor.config as inductor
 
@@ -131,11 +131,14 @@ class Steps:
         config = self.model.config
         if not self.compiled:
             return DynamicCache(config=config)
-        cache = StaticCache(config=config, max_cache_len=self.prompt.shape[1] + ROOM)
-        heads = config.num_key_value_heads
-        dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        cache.early_initialization(1, heads, dim, torch.bfloat16, torch.device("cpu"))
-        return cache
+        if self._fixed is None:
+            # The only one: with freezing, a graph goes on using the memory of the cache that it was traced with.
+            self._fixed = StaticCache(config=config, max_cache_len=self.prompt.shape[1] + ROOM)
+            heads = config.num_key_value_heads
+            dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+            self._fixed.early_initialization(1, heads, dim, torch.bfloat16, torch.device("cpu"))
+        self._fixed.reset()
+        return self._fixed
 
     def forward(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
         """Logits of the last token, ``[vocabulary]``."""
@@ -153,14 +156,7 @@ class Steps:
     def prepared(self, phase: str) -> Callable[[], Any]:
         """A function that takes one step of a phase, the same each time."""
         if phase == "prefill":
-            reused = self.cache() if self.compiled else None
-
-            def prefill() -> Any:
-                if reused is not None:
-                    reused.reset()
-                return self.forward(self.prompt, self.cache() if reused is None else reused)
-
-            return prefill
+            return lambda: self.forward(self.prompt, self.cache())
         cache, token = self.cache(), self.prompt[:, :1].contiguous()
         self.forward(self.prompt, cache)
 

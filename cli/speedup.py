@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--weights", default="bf16,fp8", show_default=True, help="Formats of weights with kernels.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="With torch.compile too, before and after.")
 @click.option("--db", type=click.Path(path_type=Path), help="Database with champions; trials are kept there.")
-@click.option("--for", "length", type=Duration(), help="Tune first: for so long for each phase and format.")
+@click.option("--for", "length", type=Duration(), help="Tune first: for so long for each phase.")
 @click.option("--trials", type=click.IntRange(min=1), help="Tune first: so many trials of each workload.")
 @click.option("--rounds", type=click.IntRange(min=2), default=5, show_default=True, help="Turns that everybody has.")
 @click.option("--block", "block_s", type=Duration(), default="1s", show_default=True, help="How long a turn is.")
@@ -56,7 +56,7 @@ def command(
 
     \b
     Example:
-        headstart speedup qwen3-1.7b --layers 8 --for 60s --db headstart.db
+        headstart speedup qwen3-1.7b --layers 4 --for 2m --db headstart.db
     """
     from targets import resolve
     from tuner.bench.decoder import DecoderBenchmark, Settings

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from targets import Target, detect
 from targets.errors import HeadstartError, InputError
@@ -31,6 +33,8 @@ from tuning_db.store import Store
 
 # Seconds that making a model ready may take: random weights, quantising, torch.compile of two graphs.
 LOAD_S = 900.0
+# Memory of a process, in weights of the model.
+COPIES = 2.5
 FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 # What ``headstart_runtime.torch.swap`` puts kernels in the place of.
 SWAPPED = ("linear", "linear_fp8", "act_quant", "rmsnorm", "swiglu")
@@ -46,7 +50,7 @@ class Settings:
         formats: of weights: ``bf16``, ``fp8``.
         compiled: whether torch.compile takes part, before and after.
         db: database with champions, trials are kept there; None keeps nothing.
-        seconds, trials: to tune each format and phase for; None twice takes the champions that there are.
+        seconds, trials: to tune each phase for; None twice takes the champions that there are.
         rounds, block_s: how often each is timed, and for how long.
         tokens: that are compared with what torch takes next.
         pool: whose threads kernels run on, as ``headstart_runtime.bundle.load`` has it.
@@ -125,6 +129,13 @@ class DecoderBenchmark:
             for fmt in settings.formats
             for phase in PHASES
         }
+        for fmt in settings.formats:
+            # What one row calls in both, the LM head, is of the bundle for decoding.
+            decode, prefill = self.models[fmt, "decode"], self.models[fmt, "prefill"]
+            known = {op.workload for op in decode.ops}
+            self.models[fmt, "prefill"] = replace(
+                prefill, ops=tuple(op for op in prefill.ops if op.workload not in known)
+            )
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="headstart-bench-")))
         self._peers: dict[str, Peer] = {}
@@ -144,8 +155,13 @@ class DecoderBenchmark:
             HeadstartError: torch or transformers is missing, or every process failed; the message has a reason.
         """
         entries = self._entries()
+        self._check_memory(len(entries))
         bundles = self._bundles()
-        ways = {entry.name: self._load(entry, bundles) for entry in entries}
+        # torch takes the tokens that all are given; the others get ready side by side, which is mostly compiling.
+        ways = {entries[0].name: self._load(entries[0], bundles)}
+        with ThreadPoolExecutor(len(detect.cpus())) as pool:
+            others = pool.map(lambda entry: self._load(entry, bundles), entries[1:])
+            ways |= {entry.name: way for entry, way in zip(entries[1:], others, strict=True)}
         loaded = [name for name, way in ways.items() if not way.error]
         if "torch" not in loaded:
             raise HeadstartError(f"the model does not run in torch: {ways['torch'].error}")
@@ -155,6 +171,20 @@ class DecoderBenchmark:
         roof.ask("roof", LOAD_S, nbytes=256 << 20)
         phases = {phase: self._time(phase, loaded, ways, roof) for phase in PHASES}
         return DecoderResult(self.name, self._sizes(), self.target.name, tuple(ways.values()), phases, self._how())
+
+    def _check_memory(self, processes: int) -> None:
+        """Refuse what would have to be swapped out: every process has the weights as they were and laid out anew.
+
+        Raises:
+            HeadstartError: it is too large.
+        """
+        weights = self._read("decode", "bf16")
+        need, room = int(COPIES * weights) * processes, psutil.virtual_memory().available
+        if need > 0.8 * room:
+            raise HeadstartError(
+                f"{processes} processes need about {need / 2**30:.0f} GiB for it, and {room / 2**30:.0f} GiB are free; "
+                "compare with fewer --layers, or with --no-compile"
+            )
 
     def _entries(self) -> list[Entry]:
         """Who takes part: torch eager and compiled, and Headstart in each format of weights, eager and compiled."""
@@ -175,18 +205,21 @@ class DecoderBenchmark:
         built: dict[str, list[str]] = {}
         path = self.settings.db or self.folder / "tuned.db"
         with Store.open(path) as store:
+            for phase in PHASES:
+                self._tune(store, phase)
             for (fmt, phase), model in self.models.items():
-                self._tune(store, model, f"{fmt} {phase}")
                 self.say(f"building the bundle of {fmt} {phase}")
                 where = self.folder / f"{fmt}-{phase}.bundle"
-                chosen = select(store, model, self.target).chosen("measured")
-                build_bundle(chosen, self.target, where)
+                build_bundle(select(store, model, self.target).chosen("measured"), self.target, where)
                 built.setdefault(fmt, []).append(str(where))
         return built
 
-    def _tune(self, store: Store, model: Model, what: str) -> None:
+    def _tune(self, store: Store, phase: str) -> None:
+        """Tune what any format calls in a phase, in one search."""
         if self.settings.seconds is None and self.settings.trials is None:
             return
+        models = [model for (_, of), model in self.models.items() if of == phase]
+        model = replace(models[0], ops=tuple(op for one in models for op in one.ops))
         policy = policy_for(model.step.phase, self.target)
         tasks = model_tasks(store, model, self.target, policy)
         made = 0
@@ -194,7 +227,7 @@ class DecoderBenchmark:
         def listen(event: Event) -> None:
             nonlocal made
             made += 1
-            self.say(f"tuning {what}: {made} trials")
+            self.say(f"tuning {phase}: {made} trials")
 
         with LocalExecutor(self.target, policy) as executor:
             job = Job(store, executor, tasks, Budget(self.settings.seconds, self.settings.trials), listener=listen)
@@ -250,18 +283,19 @@ class DecoderBenchmark:
             lambda number, name: self.say(f"{phase}: round {number + 1} of {self.settings.rounds}: {name}"),
         )
         dram = tuple(answer["peaks"]["dram"] for answer in timed.roof)
-        read = {
-            fmt: sum(op.workload.bytes * op.calls for op in self.models[fmt, phase].ops)
-            for fmt in self.settings.formats
-        }
         return PhaseResult(
             {name: tuple(seconds) for name, seconds in timed.seconds.items() if name not in timed.lost},
             dict(timed.lost),
             dram,
-            read,
+            {fmt: self._read(phase, fmt) for fmt in self.settings.formats},
             timed.disturbance,
             timed.awake,
         )
+
+    def _read(self, phase: str, fmt: str) -> int:
+        """Bytes that the swapped layers move in a step."""
+        model = swapped_model(self.config, self.name, phase, self.settings.prompt, fmt)
+        return sum(op.workload.bytes * op.calls for op in model.ops)
 
     def _sizes(self) -> dict[str, Any]:
         names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")

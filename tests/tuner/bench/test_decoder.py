@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from cli.speedup import command
 from headstart_runtime.bundle import Bundle
 from targets import detect
-from targets.errors import InputError
+from targets.errors import HeadstartError, InputError
 from tests.headstart_runtime.bundles import config
 from tuner.bench.decoder import decoder_config, swapped_model
 from tuner.bench.decoder_result import PHASES, Agreement, DecoderResult, PhaseResult, Way, agreement
@@ -91,6 +92,14 @@ def test_speedups_are_of_rounds() -> None:
 def test_formats_are_known() -> None:
     ran = CliRunner().invoke(command, ["qwen3-1.7b", "--weights", "bf16,int4"])
     assert isinstance(ran.exception, InputError) and "--weights bf16,int4 must be of bf16, fp8" in str(ran.exception)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_tuned() -> None:
+    ran = CliRunner().invoke(command, ["deepseek-v3", "--layers", "4"])
+    assert isinstance(ran.exception, InputError)  # quantised already, and no plain decoder
+    ran = CliRunner().invoke(command, ["qwen3-8b", "--for", "1h"])
+    if ran.exception is not None and psutil.virtual_memory().available < 200 << 30:
+        assert isinstance(ran.exception, HeadstartError) and "compare with fewer --layers" in str(ran.exception)
 
 
 def test_one_way_after_the_other(bf16: Bundle, fp8: Bundle, tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ class Steps:
 
     def __init__(self, model: Any, prompt: torch.Tensor, compiled: bool) -> None:
         self.model, self.prompt, self.compiled = model, prompt, compiled
-        self.run, self._fixed = model, None
+        self.run = model
+        self._fixed: Any = None
         if compiled:
             import torch._inductor.config as inductor
 

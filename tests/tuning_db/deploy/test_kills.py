@@ -1,0 +1,12 @@
+"""A pull that is ended at any moment; ``tests/tuning_db/deploy/kills.py`` does it more often."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.tuning_db.deploy.kills import kill_pulls
+
+
+def test_old_or_new_and_whole(tmp_path: Path) -> None:
+    seen = kill_pulls(tmp_path, 2)
+    assert sum(seen.values()) == 2

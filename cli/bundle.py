@@ -145,6 +145,36 @@ def show(path: Path, as_json: bool) -> None:
     _print_gaps(manifest)
 
 
+@command.command("cost")
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--runs", type=click.IntRange(1, 100), default=5, show_default=True, help="Processes to take medians of.")
+@click.option("--torch", is_flag=True, help="Import torch first, and call with its tensors too.")
+@json_option
+def cost(path: Path, runs: int, torch: bool, as_json: bool) -> None:
+    """Measure what it costs to load the bundle in DIR and to call its kernels.
+
+    Everything is measured in fresh processes, and calls are of the smallest kernel. torch is kept out of them unless
+    --torch is said; where it is installed, tvm-ffi imports it, which takes seconds.
+
+    \b
+    Example:
+        headstart bundle cost v4-flash.bundle
+    """
+    from headstart_runtime.cost import measure
+
+    with progress_console.status("Measuring …"):
+        found = measure(path, runs, torch)
+    if as_json:
+        echo_json(found)
+        return
+    steps = [(name, f"{value * 1e3:.1f} ms") for name, value in found["seconds"].items()]
+    table(f"From nothing to the end of the first call, median of {runs}", ("step", "time"), steps)
+    memory = [(name, f"{value / 2**20:.1f} MiB") for name, value in found["bytes"].items()]
+    table("Memory", ("of", "resident"), memory)
+    calls = [(name, f"{value * 1e6:.2f} us") for name, value in found["calls"].items()]
+    table(f"One call of {found['kernel']}", ("way", "time"), calls)
+
+
 def _counts(manifest: Manifest) -> dict[str, Any]:
     """How much of the model a bundle covers."""
     return {

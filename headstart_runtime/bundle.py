@@ -8,13 +8,14 @@ whoever can replace a file can replace its digest too, so take bundles from wher
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import tvm_ffi
 
 from headstart_runtime.chip import check_chip
-from headstart_runtime.digests import SUMS, check_sums, read_text
+from headstart_runtime.digests import SUMS, Folder, check_sums
 from headstart_runtime.errors import HeadstartError, InputError
 from headstart_runtime.family import Family
 from headstart_runtime.kernel import Kernel, Layout
@@ -24,6 +25,10 @@ from headstart_runtime.pool import FUNCTION, count, set_up
 MANIFEST = "manifest.json"
 # What the symbol of a function that lays out weights ends in, as ``schedules/lower.py`` has it.
 PREPARE = "_prepare"
+
+_lock = threading.Lock()
+# Bundles of this process by digest, in the order that they were loaded in.
+_numbers: dict[str, int] = {}
 
 
 class Bundle(Mapping[str, Kernel]):
@@ -111,11 +116,22 @@ def load(
         OtherChipError: it was built for another chip, or has instructions that this CPU lacks.
         HeadstartError: the library cannot be loaded here.
     """
-    manifest, digest = verify(path)
+    while True:
+        with Folder(Path(path).resolve()) as folder:
+            try:
+                return _load(folder, threads, pool, any_chip)
+            except HeadstartError:
+                # Where a new bundle took its place meanwhile, this one may be half removed already.
+                if folder.in_place:
+                    raise
+
+
+def _load(folder: Folder, threads: int | None, pool: str, any_chip: bool) -> Bundle:
+    manifest, digest = _verify(folder)
     check_chip(manifest.target, any_chip)
-    file = Path(path).resolve() / manifest.library
+    file = folder.path / manifest.library
     try:
-        library = tvm_ffi.load_module(file)
+        library = tvm_ffi.load_module(_spelled(folder, manifest.library, digest))
         wanted = [FUNCTION, *(kernel.function for kernel in manifest.kernels)]
         wanted += [kernel.function + PREPARE for kernel in manifest.kernels if kernel.prepared]
         wanted += [one.function for family in manifest.families for one in family.any]
@@ -125,7 +141,17 @@ def load(
     if absent:
         raise InputError(f"{file} has no function {absent[0]}, which {MANIFEST} lists")
     set_up(library, count(manifest.policy.threads, threads), pool)
-    return Bundle(file.parent, digest, manifest, library)
+    return Bundle(folder.path, digest, manifest, library)
+
+
+def _spelled(folder: Folder, name: str, digest: str) -> str:
+    """The path of a library, spelled in a way that no other bundle of this process was.
+
+    The system's loader goes by names first: where a bundle was replaced it would give the old library again.
+    """
+    with _lock:
+        number = _numbers.setdefault(digest, len(_numbers))
+    return f"{folder.loadable}/{'/' * number}{name}"
 
 
 def verify(path: str | os.PathLike[str]) -> tuple[Manifest, str]:
@@ -138,20 +164,22 @@ def verify(path: str | os.PathLike[str]) -> tuple[Manifest, str]:
         InputError: no such directory, a file missing, changed, unexpected or not a plain file, a manifest that
             cannot be read; the message names the file.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"no bundle at {folder}: not a directory")
+    with Folder(Path(path)) as folder:
+        return _verify(folder)
+
+
+def _verify(folder: Folder) -> tuple[Manifest, str]:
     files, digest = check_sums(folder)
     if MANIFEST not in files:
-        raise InputError(f"{folder / SUMS} does not list {MANIFEST}")
+        raise InputError(f"{folder.path / SUMS} does not list {MANIFEST}")
     try:
-        manifest = Manifest.loads(read_text(folder, MANIFEST).decode())
+        manifest = Manifest.loads(folder.read(MANIFEST).decode())
     except UnicodeDecodeError:
-        raise InputError(f"{folder / MANIFEST} is not UTF-8") from None
+        raise InputError(f"{folder.path / MANIFEST} is not UTF-8") from None
     except InputError as error:
-        raise InputError(f"{folder}: {error}") from None
+        raise InputError(f"{folder.path}: {error}") from None
     if files != {MANIFEST, manifest.library}:
-        raise InputError(f"{folder / SUMS} must list {MANIFEST} and {manifest.library}, and nothing else")
+        raise InputError(f"{folder.path / SUMS} must list {MANIFEST} and {manifest.library}, and nothing else")
     return manifest, digest
 
 

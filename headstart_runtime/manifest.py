@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from headstart_runtime.digests import FILE_NAME
@@ -259,15 +260,21 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 def _read_record(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise InputError(f"{where} is {json.dumps(value)[:60]}, must be an object")
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    for name in names:
+    hints = _fields(kind)  # type: ignore[arg-type]
+    for name in hints:
         if name not in value:
             raise InputError(f"{where} has no {name!r}")
     for name in value:
-        if name not in names:
+        if name not in hints:
             raise InputError(f"{where} has an unknown field {name!r}")
+    return kind(**{name: _read(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """The types of the fields of a record, by name."""
     hints = typing.get_type_hints(kind)
-    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in names})
+    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

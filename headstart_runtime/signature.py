@@ -73,6 +73,7 @@ class Signature:
     def __init__(self, name: str, arguments: Sequence[KernelArgument]) -> None:
         self.name, self.arguments = name, tuple(arguments)
         self.first_output = sum(a.role != "output" for a in self.arguments)
+        self._plain = tuple(a.numpy_dtype if PLAIN.fullmatch(a.dtype) else None for a in self.arguments)
         self._itemsizes = tuple(a.numpy_dtype.itemsize for a in self.arguments)
         # Each output with each other argument, and their bytes.
         outputs, sizes = range(self.first_output, len(self.arguments)), [a.nbytes for a in self.arguments]
@@ -117,10 +118,12 @@ class Signature:
             TypeError, ValueError, BufferError: it cannot be shared; ``problem`` says why.
         """
         if type(array) is np.ndarray:
-            wanted = self.arguments[at]
-            if array.dtype.name != wanted.dtype or array.dtype.isbuiltin != 1 or not array.flags.writeable:
-                fits = array.shape == wanted.shape and array.dtype == wanted.numpy_dtype and array.flags.c_contiguous
-                if not fits or (at >= self.first_output and not array.flags.writeable):
+            flags = array.flags
+            # numpy has one object for each of its own dtypes; comparing names takes microseconds.
+            if array.dtype is not self._plain[at] or not flags.writeable:
+                wanted = self.arguments[at]
+                fits = array.shape == wanted.shape and array.dtype == wanted.numpy_dtype and flags.c_contiguous
+                if not fits or (at >= self.first_output and not flags.writeable):
                     raise ValueError
                 return raw(array, self._templates[at])
             made = tvm_ffi.from_dlpack(array)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headstart_runtime import bundle
+from headstart_runtime.bundle import Bundle
 from headstart_runtime.digests import write_sums
 from headstart_runtime.errors import InputError
 from tests.headstart_runtime.sealed import KERNEL, MANIFEST, seal
+from tuning_db.place import _exchange
 
 FILES = ("SHA256SUMS", "kernels.so", "manifest.json")
 
@@ -153,3 +156,26 @@ def test_kernels_by_name() -> None:
         whole["up"]
     with pytest.raises(KeyError, match=r"no kernel 'left'.*down, up"):
         whole["left"]
+
+
+def test_a_bundle_that_is_replaced_meanwhile(bf16: Bundle, fp8: Bundle, tmp_path: Path) -> None:
+    """Whoever loads gets the old one or the new one: no mixture, and no library that was loaded from there before."""
+    place, other = (Path(shutil.copytree(b.path, tmp_path / name)) for b, name in ((bf16, "place"), (fp8, "other")))
+    manifests = {b.digest: b.manifest for b in (bf16, fp8)}
+    done, seen = threading.Event(), set()
+
+    def swap() -> None:
+        while not done.is_set():
+            _exchange(other, place)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        for _ in range(40):
+            loaded = bundle.load(place, pool="own")
+            assert loaded.manifest == manifests[loaded.digest]
+            seen.add(loaded.digest)
+    finally:
+        done.set()
+        swapping.join()
+    assert len(seen) == 2

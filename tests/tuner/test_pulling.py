@@ -151,9 +151,7 @@ def test_kernels_that_compute_something_else_are_not_placed(target: Target, tmp_
         text = text.replace(f'"function": "{before}"', f'"function": "{after}"')
     (path / bundle.MANIFEST).write_text(text)
     write_sums(path)
-    with pytest.raises(
-        HeadstartError, match=r"rmsnorm 3x64 .* computes something else: .*nothing was placed"
-    ):
+    with pytest.raises(HeadstartError, match=r"rmsnorm 3x64 .* computes something else: .*nothing was placed"):
         prove(path)
     (path / "kernels.so").write_bytes(b"no library")
     write_sums(path)

@@ -89,7 +89,7 @@ def build(
     for family in selected.families:
         if family.unmeasured:
             what = f"{', '.join(family.entry.names)} at {', '.join(map(str, family.unmeasured))} rows"
-            click.echo(f"Not measured: {what}. Its plans are a guess until headstart tune has been there.")
+            click.echo(f"Not measured: {what}. It runs the default schedule there: tune it.")
 
 
 @command.command("verify")
@@ -173,6 +173,66 @@ def cost(path: Path, runs: int, torch: bool, as_json: bool) -> None:
     table("Memory", ("of", "resident"), memory)
     calls = [(name, f"{value * 1e6:.2f} us") for name, value in found["calls"].items()]
     table(f"One call of {found['kernel']}", ("way", "time"), calls)
+
+
+class RowCounts(click.ParamType[tuple[int, ...]]):
+    """Numbers and ranges with commas: ``1-32,64``."""
+
+    name = "rows"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, each once, ascending."""
+        found: set[int] = set()
+        for part in str(value).split(","):
+            first, _, last = part.partition("-")
+            if not first.isdecimal() or not (last or first).isdecimal() or len(last or first) > 6:
+                self.fail(f"{value!r} is not numbers and ranges with commas, like 1-32,64", param, ctx)
+            found.update(range(int(first), int(last or first) + 1))
+        return tuple(sorted(found))
+
+
+@command.command("rows")
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--family", "names", multiple=True, help="Name of an operator; may be repeated. [default: all]")
+@click.option("--rows", default="1-256", type=RowCounts(), show_default="1-256", help="Which numbers of rows.")
+@click.option("--rounds", type=click.IntRange(min=3), default=7, show_default=True, help="Turns of both, at most.")
+@json_option
+def rows(path: Path, names: tuple[str, ...], rows: tuple[int, ...], rounds: int, as_json: bool) -> None:
+    """Time the plans of the bundle in DIR for any number of rows against the default schedule for just so many.
+
+    Both are compiled kernels, called the same way, in turn, with warm caches, on this machine, which must be idle.
+
+    \b
+    Example:
+        headstart bundle rows v4-flash.bundle --family wq_b --rows 1-64
+    """
+    from headstart_runtime import bundle
+    from tuner.bench.rows import bench_rows
+
+    with progress_console.status("Loading …") as status:
+        loaded = bundle.load(path)
+        results = bench_rows(loaded, names, rows, rounds, lambda name, count: status.update(f"{name}, {count} rows"))
+    if as_json:
+        target, versions = loaded.manifest.target, dict(loaded.manifest.toolchain.versions)
+        setting = {"target": {"name": target.name, "model": target.model}, "toolchain": versions}
+        echo_json({**setting, "digest": loaded.digest, "families": [result.to_json() for result in results]})
+        return
+    lines = [
+        (
+            f"{result.name}: {result.operator} {result.label}",
+            ", ".join(map(str, result.kernels)) + ", any" * bool(result.any),
+            times(result.geomean),
+            f"{times(result.worst.speedup)} at {result.worst.rows}",
+            f"{len(result.worse)} of {len(result.rows)}",
+        )
+        for result in results
+    ]
+    head = ("family", "kernels", "mean speed-up", "least", "default better")
+    table(f"Over the default schedule for each number of rows, on {loaded.manifest.target.name}", head, lines, left=2)
+    for result in results:
+        for one in result.rows:
+            if one.wrong:
+                click.echo(f"{result.name} at {one.rows} rows: wrong output: {one.wrong}")
 
 
 def _counts(manifest: Manifest) -> dict[str, Any]:

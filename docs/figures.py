@@ -59,8 +59,8 @@ def mean(values: Sequence[float | None]) -> str:
     return times(geometric_mean(there)) if there else times(None)
 
 
-def plot(cases: Sequence[dict[str, Any]], path: Path) -> None:
-    """Ratios of torch on the left, shares of the roofline on the right, as SVG."""
+def prepared(path: Path) -> Any:
+    """Matplotlib's pyplot, set up for plots that look right on light and on dark pages."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -71,6 +71,12 @@ def plot(cases: Sequence[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
     matplotlib.rcParams |= {"axes.grid": True, "grid.alpha": 0.25, "font.size": 8}
     matplotlib.rcParams |= {"svg.hashsalt": path.name, "svg.fonttype": "none"}
+    return pyplot
+
+
+def plot(cases: Sequence[dict[str, Any]], path: Path) -> None:
+    """Ratios of torch on the left, shares of the roofline on the right, as SVG."""
+    pyplot = prepared(path)
     figure, (left, right) = pyplot.subplots(
         1, 2, sharey=True, figsize=(8.6, 0.8 + 0.19 * len(cases)), layout="constrained", width_ratios=[3, 2]
     )
@@ -93,17 +99,65 @@ def plot(cases: Sequence[dict[str, Any]], path: Path) -> None:
     pyplot.close(figure)
 
 
+def rows_table(families: Sequence[dict[str, Any]]) -> str:
+    """A row a family of kernels for any number of rows, in Markdown."""
+    lines = ["| family | kernels | over the default | least | default better at |", "|---|---|---:|---:|---|"]
+    for family in families:
+        worst = next(one for one in family["rows"] if one["rows"] == family["worst"])
+        kernels = ", ".join(map(str, [*family["kernels"], *["any"] * bool(family["any"])]))
+        better = ", ".join(map(str, family["worse"])) or "none"
+        least = f"{times(worst['speedup'])} at {worst['rows']}"
+        name = f"`{family['operator']}` {family['label']}"
+        lines.append(f"| {name} | {kernels} | {times(family['geomean'])} | {least} | {better} |")
+    return "\n".join(lines)
+
+
+def rows_plot(families: Sequence[dict[str, Any]], path: Path) -> None:
+    """For each family how many times faster than the default schedule its plan is, by the number of rows, as SVG."""
+    pyplot = prepared(path)
+    figure, axes = pyplot.subplots(1, len(families), figsize=(8.6, 2.4), layout="constrained", squeeze=False)
+    for place, family in zip(axes[0], families, strict=True):
+        counts = [one["rows"] for one in family["rows"]]
+        low, high = ([1 / edge(one["ratios"]) for one in family["rows"]] for edge in (max, min))
+        place.fill_between(counts, low, high, color=TUNED, alpha=0.25, linewidth=0)
+        place.plot(counts, [one["speedup"] for one in family["rows"]], color=TUNED, linewidth=1)
+        place.axhline(1, color=INK, linewidth=1)
+        place.set_xscale("log", base=2)
+        place.set_yscale("log", base=2)
+        place.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        place.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+        place.set_title(family["name"], fontsize=8)
+        place.set_xlabel("rows")
+    axes[0][0].set_ylabel("default's time over the plan's")
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    pyplot.close(figure)
+
+
 def main() -> None:
     """Tables of everything there is, and the plots that the page shows."""
     page = PAGE.read_text()
     for path in sorted((DOCS / "results").glob("*.json")):
-        cases = json.loads(path.read_text())["workloads"]
+        found = json.loads(path.read_text())
+        if "families" in found:
+            page = with_rows(page, found["families"])
+            continue
+        cases = found["workloads"]
         image = f"images/{path.stem}.svg"
         if image in page:
             plot(cases, DOCS / image)
         block = rf"(<!-- results: {path.stem} -->\n).*?(<!-- end -->)"
         page = re.sub(block, lambda found, cases=cases: f"{found[1]}{table(cases)}\n{found[2]}", page, flags=re.DOTALL)
     PAGE.write_text(page)
+
+
+def with_rows(page: str, families: Sequence[dict[str, Any]]) -> str:
+    """The page with plot and table of kernels for any number of rows."""
+    rows_plot(families, DOCS / "images" / "rows.svg")
+    told = "Times of the default schedule over those of plans, for each number of rows"
+    text = f"![{told}](images/rows.svg)\n\n{rows_table(families)}\n"
+    return re.sub(
+        r"(<!-- results: rows -->\n).*?(<!-- end -->)", lambda found: found[1] + text + found[2], page, flags=re.DOTALL
+    )
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ class Family:
         self._runs = [(), *(plan.run for plan in entry.plans for _ in range(plan.first, plan.last + 1))]
         self._scratch = threading.local()
         self._ready = None if self.weights else self.prepare()
+        # Without weights there is nothing to prepare, and calls go the shortest way.
+        self._whole = self._ready.whole if self._ready else {}
+        self._first = self._ready.first if self._ready else 0
 
     def __call__(self, *arrays: Any) -> Any:
         """Run it on arrays as a ``Kernel`` takes them, but with as many rows as they have.
@@ -63,8 +66,14 @@ class Family:
             TypeError, ValueError: as for a call of a kernel, and where arrays differ in their rows. Nothing was
                 computed.
         """
+        try:
+            whole = self._whole.get(arrays[self._first].shape[0])
+        except (AttributeError, IndexError, TypeError):
+            whole = None
+        if whole is not None:
+            return whole(*arrays)
         if self._ready is not None:
-            return self._ready(*arrays)
+            return self._ready.in_parts(*arrays)
         named = [*self.inputs, *self.outputs][: len(arrays)]
         if len(arrays) not in (len(self.inputs), len(self.inputs) + len(self.outputs)):
             raise _count(self.name, self.inputs, self.outputs, len(arrays))
@@ -120,9 +129,8 @@ class Family:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a number of rows comes to: one kernel for the arrays as they are, or several, each for a slice of them."""
+    """What a number of rows comes to: kernels, each for a slice of the arrays."""
 
-    whole: Prepared | None
     parts: list[tuple[Slice, Prepared]]
     signature: Signature
 
@@ -140,10 +148,11 @@ class PreparedFamily:
         self.inputs = tuple(a for a in family.inputs if a not in family.weights)
         self._named = (*self.inputs, *family.outputs)
         self._sliced = tuple(a.name in family.entry.sliced for a in self._named)
-        self._first = self._sliced.index(True)
+        self.first = self._sliced.index(True)
         self._kernels = {
             rows: Prepared(kernel, self.kept[family.layouts[rows]]) for rows, kernel in family.kernels.items()
         }
+        self.whole: dict[int, Prepared] = {}
         self._plans: dict[int, _Plan] = {}
 
     def __call__(self, *arrays: Any) -> Any:
@@ -152,22 +161,30 @@ class PreparedFamily:
         Raises:
             TypeError, ValueError: as for a call of the family.
         """
+        try:
+            whole = self.whole.get(arrays[self.first].shape[0])
+        except (AttributeError, IndexError, TypeError):
+            whole = None
+        return whole(*arrays) if whole is not None else self.in_parts(*arrays)
+
+    def in_parts(self, *arrays: Any) -> Any:
+        """A call for any number of rows; ``whole`` has a quicker way for those that one kernel takes as they are."""
         given, inputs = len(arrays), len(self.inputs)
         if given != inputs and given != len(self._named):
             raise _count(self.family.name, self.inputs, self.family.outputs, given)
         try:
-            rows = int(arrays[self._first].shape[0])
+            rows = int(arrays[self.first].shape[0])
         except (AttributeError, IndexError, TypeError):
             rows = 1
         plan = self._plans.get(rows) or self._plan(rows)
-        if plan.whole is not None:
-            return plan.whole(*arrays)
+        if rows in self.whole:
+            return self.whole[rows](*arrays)
         signature = plan.signature
         if given == inputs:
             arrays = (*arrays, *_allocate(signature.arguments[inputs:], arrays[0]))
-            self._check_rows(signature, arrays, rows)
-        elif (problem := signature.problem(signature.tensors(arrays))) is not None:
-            raise problem
+        self._check_shapes(signature, arrays)
+        # Outputs may overlap what other parts read; the rest each kernel checks of its own rows before it computes.
+        signature.call(_nothing, arrays, fresh=given == inputs)
         try:
             self._run(plan, arrays)
         except (TypeError, ValueError) as error:
@@ -180,9 +197,11 @@ class PreparedFamily:
         parts, named = self.family.slices(rows), {argument.name for argument in self._named}
         one = len(parts) == 1 and parts[0].kernel in (0, rows)
         signature = Signature(self.family.name, [a for a in self.family.arguments(rows) if a.name in named])
-        made = _Plan(self._kernel(parts[0]) if one else None, [(part, self._kernel(part)) for part in parts], signature)
+        made = _Plan([(part, self._kernel(part)) for part in parts], signature)
         if len(self._plans) < READY:
             self._plans[rows] = made
+            if one:
+                self.whole[rows] = made.parts[0][1]
         return made
 
     def _kernel(self, part: Slice) -> Prepared:
@@ -215,14 +234,18 @@ class PreparedFamily:
             if argument.role == "output":
                 ctypes.memmove(given.data_ptr(), scratch[argument.name][1], argument.nbytes)
 
-    def _check_rows(self, signature: Signature, arrays: Sequence[Any], rows: int) -> None:
-        """That all inputs fit: a kernel would find it out of its own rows only, and say so of these."""
+    def _check_shapes(self, signature: Signature, arrays: Sequence[Any]) -> None:
+        """That all arrays have as many rows: a kernel sees its own only, and would say so of these."""
         for argument, array in zip(signature.arguments, arrays, strict=True):
             if tuple(getattr(array, "shape", ())) != argument.shape:
                 raise signature.problem(signature.tensors(arrays)) or ValueError(f"{self.family.name}: not an array")
 
     def __repr__(self) -> str:
         return f"<Prepared {self.family!r}>"
+
+
+def _nothing(*passed: Any) -> None:
+    """In place of a kernel, where only what is checked before one is wanted."""
 
 
 def _fill(to: int, start: int, size: int, part: Slice) -> None:

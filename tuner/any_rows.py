@@ -63,7 +63,7 @@ class SelectedFamily:
 
     Attributes:
         programs: of its functions for any number of rows.
-        unmeasured: numbers of rows that were asked for and have no good trial: plans there are a guess.
+        unmeasured: numbers of rows that were asked for and have no good trial: plans are a guess there.
     """
 
     entry: BundleFamily

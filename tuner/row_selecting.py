@@ -12,10 +12,11 @@ from tuner.any_rows import AnyRows, SelectedFamily
 from tuner.frontend.model import Model
 from tuner.row_families import COPY_RATE, Measured, Option, families_of, measured
 from tuner.selecting import select
+from tuner.task import DEFAULT
 from tuner.tasks import policy_for
 from tuner.toolchain import toolchain
 from tuning_db.records import Key, Policy, Status, Toolchain
-from tuning_db.row_plan import Costs, Plans, chosen
+from tuning_db.row_plan import Plans, chosen, interpolated
 from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection
 from tuning_db.store import Store
 
@@ -80,14 +81,21 @@ def _planned(
     """A family, and its kernels."""
     family, operator = found.family, found.family.operator
     allowed = found.layouts(layouts)
+    unmeasured = tuple(rows for rows in family.asked if not found.options.get(rows))
+    if unmeasured:
+        # What was never timed runs the default schedule, with weights as they are, as if that were as good as any.
+        known = found.costs(allowed)
+        guess = interpolated(known.kernels, family.most) if known else None
+        for rows in unmeasured:
+            seconds = guess[rows] if guess else family.workload(rows).bytes / COPY_RATE
+            found.options[rows] = [Option(DEFAULT, seconds, None)]
+        allowed = (*allowed, None)
     best, costs = found.best(allowed), found.costs(allowed)
-    if costs is None:
-        # Nothing is known of it: the default schedule for what was asked for, as if time went with memory.
-        costs = Costs({rows: family.workload(rows).bytes / COPY_RATE for rows in family.asked})
+    assert costs is not None
     kept = chosen(costs, family.most, kernels, found.default)
     plans = Plans(replace(costs, kernels=kept), family.most)
     programs = tuple(one for one in found.general if _uses(plans, one)) if costs.any else ()
-    selected = {rows: _selected(store, found, rows, best.get(rows), policy, tools) for rows in kept}
+    selected = {rows: _selected(store, found, rows, best[rows], policy, tools) for rows in kept}
     arguments = zip(family.workload(family.most).arguments, row_arguments(operator), strict=True)
     entry = BundleFamily(
         names=family.names,
@@ -100,7 +108,6 @@ def _planned(
         any=tuple(AnyKernel(one.first, one.last, f"{family.workload(one.first).id}_any") for one in programs),
         plans=_ranges(plans, programs),
     )
-    unmeasured = tuple(rows for rows in family.asked if not found.options.get(rows))
     return SelectedFamily(entry, programs, unmeasured), list(selected.values())
 
 
@@ -121,19 +128,19 @@ def _ranges(plans: Plans, programs: Sequence[AnyRows]) -> tuple[RowRange, ...]:
 
 
 def _selected(
-    store: Store, found: Measured, rows: int, option: Option | None, policy: Policy, tools: Toolchain
+    store: Store, found: Measured, rows: int, option: Option, policy: Policy, tools: Toolchain
 ) -> SelectedKernel:
     family = found.family
     workload = family.workload(rows)
+    key = Key(workload.id, found.target.fingerprint, tools.id, policy.id)
+    trials = [
+        trial
+        for trial in store.trials(key.workload, key.target, key.toolchain, key.policy)
+        if trial.schedule == option.schedule.id and trial.status is Status.OK and trial.median is not None
+    ]
+    trial = min(trials, key=lambda trial: trial.median or 0.0, default=None)
     candidates: tuple[Candidate, ...] = ()
-    if option is not None:
-        key = Key(workload.id, found.target.fingerprint, tools.id, policy.id)
-        trials = [
-            trial
-            for trial in store.trials(key.workload, key.target, key.toolchain, key.policy)
-            if trial.schedule == option.schedule.id and trial.status is Status.OK and trial.median is not None
-        ]
-        trial = min(trials, key=lambda trial: trial.median or 0.0)
+    if trial is not None:
         candidates = (
             Candidate(
                 tier=MEASURED,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 # What one more kernel costs whoever calls it, slices of its arguments and the call itself; and what padding costs.
-CALL_S, PAD_S = 4e-6, 8e-6
+CALL_S, PAD_S = 5e-6, 8e-6
 # A kernel is left out where no number of rows gets slower by more, or by more than the second in any case.
 LOSS, TRIFLE = 0.05, 0.01
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from schedules.schedule import Schedule
 from schedules.space import spaces_for
 from schedules.workload import Workload
 from targets import Target, detect
+from targets.errors import InputError
+from tuner.bench.rows import bench_rows
 from tuner.compile import build_bundle
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.frontend.stored import store_workload
@@ -42,7 +45,7 @@ OPERATORS = {
 ASKED = (1, 5, 12)
 # Microseconds of the default schedule and of one of a space, by rows: made up, so that every kind of plan is there.
 TIMES: dict[str, dict[int, tuple[float, float | None]]] = {
-    "proj": {4: (90, 40), 5: (100, 50), 12: (200, 70)},
+    "proj": {1: (60, None), 4: (90, 40), 5: (100, 50), 12: (200, 70)},
     "norm": {1: (1, None), 5: (2, None), 8: (2.5, None), 12: (3, None)},
     "quant": {1: (18, None), 5: (200, 20), 12: (300, 22)},
     "embed": {5: (10, None)},
@@ -139,7 +142,7 @@ def test_plans_come_from_what_was_measured(selected: RowSelection, db: Path, tar
     # Never measured: the default schedule for what was asked for.
     assert {kernel.rows for kernel in entries["untuned"].kernels} <= set(ASKED)
     missing = {family.entry.names[0]: family.unmeasured for family in selected.families if family.unmeasured}
-    assert missing == {"proj": (1,), "embed": (1, 12), "untuned": ASKED}
+    assert missing == {"embed": (1, 12), "untuned": ASKED}
     with Store.open(db, create=False) as store:
         proj = families_of(MODELS)[0]
         found = measured(store, proj, target, policy_for("decode", target), toolchain(target))
@@ -284,3 +287,19 @@ def test_slices_cover_every_row() -> None:
     assert slices(runs, 7) == [(0, 0, 7)]
     assert slices(runs, 17) == [(0, 0, 7), (0, 7, 7), (4, 13, 4)], "never padded after the first piece"
     assert slices(runs, 0) == []
+
+
+def test_plans_are_timed_against_the_default_schedule_for_each_number_of_rows(loaded: Bundle) -> None:
+    norm, proj = bench_rows(loaded, ["norm", "proj"], (1, 3, 7, 99), 3)
+    assert [one.rows for one in norm.rows] == [one.rows for one in proj.rows] == [1, 3, 7], "99 are more than the most"
+    assert all(one.wrong is None and len(one.ratios) == 3 and one.plan_s > 0 for one in (*norm.rows, *proj.rows))
+    assert [one.run for one in proj.rows] == [(4,), (4,), (12,)]
+    assert norm.geomean > 0 and norm.worst in norm.rows
+    slow = replace(norm.rows[0], ratios=(1.0, 1.5, 2.0, 2.5))
+    assert slow.worse and not replace(slow, ratios=(0.9, 1.0, 2.0, 2.5)).worse
+    for names, rows, told in [
+        (["none"], (1,), "0 families are called 'none'"),
+        (["norm"], (99,), "takes 1 to 12 rows"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            bench_rows(loaded, names, rows, 3)

@@ -98,6 +98,8 @@ def test_a_model_is_tuned_and_built_for_several_numbers_of_tokens(tmp_path: Path
     assert "Any number of rows" in built.output and "Not measured" not in built.output
     loaded = bundle.load(tmp_path / "b")
     assert {name for family in loaded.manifest.families for name in family.names} >= {"qkv", "mlp_swiglu", "attention"}
+    timed = CliRunner().invoke(headstart, ["bundle", "rows", str(tmp_path / "b"), "--family", "qkv", "--rows", "1-2"])
+    assert timed.exit_code == 0 and "qkv: linear" in timed.output and "of 2" in timed.output, timed.output
     refused = CliRunner().invoke(
         headstart, ["bundle", "build", *where[:1], "--tokens", "1,x", "-o", str(tmp_path / "c")]
     )

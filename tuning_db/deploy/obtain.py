@@ -49,7 +49,7 @@ def plan(offer: Offer, builds: bool, told: Told) -> Plan:
     """
     name, chip = offer.selection.model, offer.selection.target_name
     if offer.built is not None and not offer.stale:
-        return Plan(offer, offer.selection, THERE)
+        return Plan(offer, offer.in_bundle, THERE)
     if builds:
         return Plan(offer, offer.selection, HERE)
     if offer.built is None:

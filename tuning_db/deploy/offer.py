@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headstart_runtime.bundle import MANIFEST
@@ -15,7 +15,7 @@ from tuning_db.deploy.trust import Repository
 from tuning_db.published import MAX_BYTES as LARGEST_PREBUILT
 from tuning_db.published import Address, Prebuilt, blob_path
 from tuning_db.records import Policy, Toolchain
-from tuning_db.selection import MAX_BYTES, RANKS, Candidate, SelectedKernel, Selection, step_key
+from tuning_db.selection import MAX_BYTES, MEASURED, RANKS, Candidate, SelectedKernel, Selection, step_key
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,25 @@ class Offer:
 
     @property
     def stale(self) -> tuple[str, ...]:
-        """Names of what was chosen that the bundle has otherwise, or not at all; empty where there is no bundle."""
-        if self.built is None:
-            return ()
-        has = {kernel.workload: _trial(kernel) for kernel in self.built.kernels}
+        """Names of kernels that the bundle should have otherwise; empty where there is no bundle.
+
+        What its publisher measured is vouched for by whoever signed the bundle, and gives way only to what is faster.
+        A claim is good for as long as it is offered: one that was refused since is offered no more.
+        """
+        there = {kernel.workload: kernel for kernel in self.built.kernels} if self.built else {}
         return tuple(
             kernel.names[0]
-            for kernel in self.selection.kernels
-            if kernel.workload not in has or has[kernel.workload] != _trial(kernel)
+            for kernel in (self.selection.kernels if self.built else ())
+            if kernel.workload not in there or _gives_way(_only(there[kernel.workload]), _only(kernel))
         )
+
+    @property
+    def in_bundle(self) -> Selection:
+        """The selection with what the bundle was built of."""
+        assert self.built is not None
+        there = {kernel.workload: kernel.candidates for kernel in self.built.kernels}
+        kernels = (replace(kernel, candidates=there[kernel.workload]) for kernel in self.selection.kernels)
+        return replace(self.selection, kernels=tuple(kernels))
 
 
 def offered(repository: Repository, where: str, release: str, wish: Wish) -> Offer:
@@ -200,5 +210,13 @@ def _manifest(repository: Repository, where: str, prebuilt: Prebuilt) -> Manifes
         raise HeadstartError(f"{where}: bundle {prebuilt.bundle}: {error}") from None
 
 
-def _trial(kernel: SelectedKernel) -> str | None:
-    return kernel.candidates[0].trial if kernel.candidates else None
+def _only(kernel: SelectedKernel) -> Candidate | None:
+    return kernel.candidates[0] if kernel.candidates else None
+
+
+def _gives_way(built: Candidate | None, chosen: Candidate | None) -> bool:
+    if built is None or chosen is None:
+        return built is not chosen and (built is None or built.tier != MEASURED)
+    if built.trial == chosen.trial:
+        return False
+    return built.tier != MEASURED or (RANKS[chosen.tier] >= RANKS[MEASURED] and chosen.seconds < built.seconds)

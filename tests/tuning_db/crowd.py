@@ -12,6 +12,7 @@ from schedules.schedule import Schedule
 from targets import Target
 from targets.digest import digest
 from targets.target import Peaks
+from tests.tuning_db.selecting import STEP
 from tuning_db.batch import ClaimedTrial
 from tuning_db.records import Policy, Toolchain
 
@@ -48,7 +49,7 @@ def model(release: int, workloads: int = WORKLOADS) -> dict[str, Any]:
         {"name": f"layer.{n}", "operator": "linear", "params": one["params"], "calls": 61, "workload": one["id"]}
         for n, one in enumerate(made)
     ]
-    return {"name": f"model-{release}", "source": "lab", "step": {"phase": "decode", "tokens": 16}, "ops": ops}
+    return {"name": f"model-{release}", "source": "lab", "step": STEP, "ops": ops}
 
 
 def chip(vendor: int, n: int = 0) -> Target:

@@ -92,8 +92,9 @@ def populate(store: Store) -> list[Key]:
 
 
 if __name__ == "__main__":
-    from tests.tuning_db import race
+    from tests.tuning_db import publishing, race
 
     with Store.open(sys.argv[1]) as made:
         populate(made)
         race.populate(made)
+        publishing.populate(made)

@@ -34,7 +34,7 @@ from tuning_db.repository.draft import Draft
 from tuning_db.repository.drafting import begin, rotate
 from tuning_db.repository.metadata import LIFETIMES as ONLINE_LIFETIMES
 from tuning_db.repository.metadata import loads, online_key
-from tuning_db.repository.online import due, renew
+from tuning_db.repository.online import Due, due, renew
 from tuning_db.repository.publishing import checked, publish
 from tuning_db.store import Store
 from tuning_db.windows import PUBLIC
@@ -125,7 +125,7 @@ def test_a_part_that_fails_leaves_nothing(published: Store) -> None:
 
 def test_a_service_without_its_key_signs_nothing(published: Store) -> None:
     later = NOW + max(ONLINE_LIFETIMES.values())
-    assert due(published, PUBLIC, online_key(PrivateKey.new("other"), PUBLIC), later, look=True) is None
+    assert due(published, PUBLIC, online_key(PrivateKey.new("other"), PUBLIC), later, look=True) == Due()
     found = due(published, PUBLIC, online_key(ONLINE, PUBLIC), later, look=True)
     assert found and found.champions and found.snapshot
     renew(published, PUBLIC, online_key(ONLINE, PUBLIC), later, found.champions, found.snapshot)

@@ -23,7 +23,7 @@ from tuning_db.repository.metadata import (
     new_timestamp,
     sign,
 )
-from tuning_db.repository.selections import selections
+from tuning_db.repository.selections import basis, selections
 from tuning_db.store import Store
 
 
@@ -53,14 +53,21 @@ class Due:
     Attributes:
         champions: where it is not what is there.
         snapshot: whether the snapshot is, where champions are not.
+        timestamp: whether the timestamp is, where neither is.
+        basis: ``Basis.digest`` of the selections that there are then; None where they were not looked at.
     """
 
-    champions: Champions | None
-    snapshot: bool
+    champions: Champions | None = None
+    snapshot: bool = False
+    timestamp: bool = False
+    basis: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.champions is not None or self.snapshot or self.timestamp
 
 
-def due(store: Store, release: str, key: PrivateKey, now: float, look: bool) -> Due | None:
-    """What of a repository is to be signed anew; None where nothing is, or the service cannot.
+def due(store: Store, release: str, key: PrivateKey, now: float, look: bool, before: str | None = None) -> Due:
+    """What of a repository is to be signed anew; nothing where the service cannot.
 
     What takes time is done here, where it holds up nobody who writes.
 
@@ -70,19 +77,21 @@ def due(store: Store, release: str, key: PrivateKey, now: float, look: bool) -> 
         key: what the service signs this repository with.
         now: seconds since 1970.
         look: whether to look at what champions there are.
+        before: ``Due.basis`` of the last look, whose selections are those that are there.
     """
     old = stale(store, release, now)
     if not (old or look) or not can_sign(store, release, key):
-        return None
-    champions = None
-    if look or CHAMPIONS in old:
-        there = store.targets_of(release, CHAMPIONS)
-        texts = selections(store, release, now) if look else {}
-        files = {path: (hashlib.sha256(text).hexdigest(), len(text)) for path, text in texts.items()} if look else there
-        if files != there or CHAMPIONS in old:
-            new = [texts[path] for path, file in files.items() if there.get(path) != file]
-            champions = said(store, release, key, now, files, new)
-    return Due(champions, SNAPSHOT in old) if champions or old else None
+        return Due()
+    champions, of = None, basis(store, release, now) if look else None
+    there = files = store.targets_of(release, CHAMPIONS) if look or CHAMPIONS in old else {}
+    texts: dict[str, bytes] = {}
+    if of is not None and of.digest != before:
+        texts = selections(store, of)
+        files = {path: (hashlib.sha256(text).hexdigest(), len(text)) for path, text in texts.items()}
+    if files != there or CHAMPIONS in old:
+        new = [texts[path] for path, file in files.items() if there.get(path) != file]
+        champions = said(store, release, key, now, files, new)
+    return Due(champions, SNAPSHOT in old, TIMESTAMP in old, of.digest if of else None)
 
 
 def stale(store: Store, release: str, now: float) -> set[str]:

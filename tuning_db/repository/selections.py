@@ -6,9 +6,11 @@ every query: before a release is launched, nothing here is other than if there w
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from schedules.schedule import Schedule
@@ -27,8 +29,36 @@ KEY = ("workload", "target", "toolchain", "policy")
 Where = tuple[str, str, str]
 
 
-def selections(store: Store, release: str, now: float) -> dict[str, bytes]:
-    """The selections that a repository has at a moment, text by path.
+@dataclass(frozen=True)
+class Basis:
+    """What the selections of a repository follow from, found quickly.
+
+    Attributes:
+        release: id of the release whose repository it is.
+        now: seconds since 1970.
+        launched: how many releases are launched then: what is said of workloads may change with each.
+        models: those that are in it, the first that counts before others of its name and step, with their ``ops``.
+        leading: the trials that are candidates, by id: key and tier of each.
+        defaults: seconds of the default schedule by key, machine and author.
+    """
+
+    release: str
+    now: float
+    launched: int
+    models: Sequence[Mapping[str, Any]]
+    leading: Mapping[str, Mapping[str, Any]]
+    defaults: Mapping[tuple[str, ...], float]
+
+    @property
+    def digest(self) -> str:
+        """A hash of all of it but the moment: where it is the same, so are the selections."""
+        models = [model["id"] for model in self.models]
+        parts = (self.launched, models, sorted(self.leading.items()), sorted(self.defaults.items()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def basis(store: Store, release: str, now: float) -> Basis:
+    """What the selections of a repository follow from at a moment.
 
     Where several models have one name and step, the first of them counts: the database's own before those of releases,
     these in the order of their launch. A model is left out whose name or step can be no part of a path.
@@ -36,15 +66,25 @@ def selections(store: Store, release: str, now: float) -> dict[str, bytes]:
     Args:
         store: where.
         release: id of the release whose repository it is; that of ``public`` has every model that is public.
-        now: seconds since 1970: what is not everybody's to see then is in none of them.
+        now: seconds since 1970: what is not everybody's to see then has no part in it.
     """
+    models = [{**model, "ops": store.ops_of(model["id"])} for model in _models(store, release, now)]
+    workloads = sorted({op["workload"] for model in models for op in model["ops"] if op["workload"]})
+    leading = {row.pop("trial"): row for ids in _batches(workloads) for row in _leading(store, ids, now)}
+    return Basis(release, now, launched(store, now), models, leading, _defaults(store, workloads, now))
+
+
+def launched(store: Store, now: float) -> int:
+    """How many releases are launched."""
+    return int(store.value("SELECT count(*) FROM release WHERE launch <= ?", (now,)))
+
+
+def selections(store: Store, of: Basis) -> dict[str, bytes]:
+    """The selections that follow, text by path."""
     found: dict[str, bytes] = {}
-    known: dict[str, dict[Where, list[Candidate]]] = {}
-    for model in _models(store, release, now):
-        ops = store.ops_of(model["id"])
-        wanted = {op["workload"] for op in ops if op["workload"]}
-        known |= _candidates(store, sorted(wanted - known.keys()), now)
-        for selection in _of_model(store, release, now, model, ops, known):
+    known = _candidates(store, of)
+    for model in of.models:
+        for selection in _of_model(store, of, model, known):
             found.setdefault(Address.of(selection).selection, selection.dumps())
     return found
 
@@ -71,24 +111,19 @@ def _models(store: Store, release: str, now: float) -> Iterator[dict[str, Any]]:
 
 
 def _of_model(
-    store: Store,
-    release: str,
-    now: float,
-    model: Mapping[str, Any],
-    ops: Sequence[Mapping[str, Any]],
-    known: Mapping[str, Mapping[Where, list[Candidate]]],
+    store: Store, of: Basis, model: Mapping[str, Any], known: Mapping[str, Mapping[Where, list[Candidate]]]
 ) -> Iterator[Selection]:
     """A selection of a model for each chip, toolchain and policy that there is a candidate for."""
     names: defaultdict[str, dict[str, None]] = defaultdict(dict)
     calls: defaultdict[str, int] = defaultdict(int)
     missing: defaultdict[str, int] = defaultdict(int)
-    for op in ops:
+    for op in model["ops"]:
         if op["workload"]:
             names[op["workload"]][op["name"]] = None
             calls[op["workload"]] += op["calls"]
         else:
             missing[op["operator"]] += op["calls"]
-    words = {workload: store.said(release, workload, now) for workload in names}
+    words = {workload: store.said(of.release, workload, of.now) for workload in names}
     for where in sorted({where for workload in names for where in known.get(workload, ())}):
         kernels = tuple(
             SelectedKernel(
@@ -123,30 +158,29 @@ def _of_model(
         yield selection
 
 
-def _candidates(store: Store, workloads: Sequence[str], now: float) -> dict[str, dict[Where, list[Candidate]]]:
+def _candidates(store: Store, of: Basis) -> dict[str, dict[Where, list[Candidate]]]:
     """What may be chosen for each workload, by chip, toolchain and policy, the least trusted first."""
-    leading = {row["trial"]: row for ids in _batches(workloads) for row in _leading(store, ids, now)}
-    defaults = _defaults(store, workloads, now)
     chosen: dict[tuple[str, ...], dict[str, Candidate]] = defaultdict(dict)
-    for ids in _batches(sorted(leading)):
+    for ids in _batches(sorted(of.leading)):
         named, values = _named(ids)
         for row in store.rows(
             "SELECT t.id, t.median, t.machine, t.author, t.created, s.space, s.version, s.config FROM trial t"
             f" JOIN schedule s ON s.id = t.schedule WHERE t.id IN ({named})",
             values,
         ):
-            tier, key = leading[row["id"]]["tier"], tuple(leading[row["id"]][name] for name in KEY)
+            led = of.leading[row["id"]]
+            tier, key = led["tier"], tuple(led[name] for name in KEY)
             chosen[key][tier] = Candidate(
                 tier=tier,
                 schedule=Schedule(row["space"], row["version"], json.loads(row["config"])),
                 seconds=row["median"],
-                default_seconds=defaults.get((*key, row["machine"], row["author"])),
+                default_seconds=of.defaults.get((*key, row["machine"], row["author"])),
                 trial=row["id"],
                 author=row["author"],
                 machine=row["machine"],
                 created=row["created"],
             )
-    found: dict[str, dict[Where, list[Candidate]]] = {workload: {} for workload in workloads}
+    found: defaultdict[str, dict[Where, list[Candidate]]] = defaultdict(dict)
     for (workload, target, toolchain, policy), by_tier in chosen.items():
         found[workload][target, toolchain, policy] = [by_tier[tier] for tier in TIERS if tier in by_tier]
     return found

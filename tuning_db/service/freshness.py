@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from targets.errors import HeadstartError, InputError
 from tuning_db.keys import PrivateKey
 from tuning_db.repository.metadata import online_key
 from tuning_db.repository.online import Due, due, renew, stale
+from tuning_db.repository.selections import launched
 from tuning_db.service.config import Config
 from tuning_db.service.lanes import Lanes
 from tuning_db.service.logs import say
@@ -26,6 +28,15 @@ from tuning_db.store import Store
 LOOK_S, PART_OF_TIME = 60.0, 100.0
 
 
+class Need(Enum):
+    """Whether something of a repository may have to be signed anew.
+
+    With ``SOON`` what is there still holds: where somebody sees to it already, nobody else waits for that.
+    """
+
+    NONE, SOON, NOW = "none", "soon", "now"
+
+
 @dataclass(frozen=True)
 class Looked:
     """A look at the champions of a repository.
@@ -34,11 +45,13 @@ class Looked:
         at: seconds since 1970.
         launched: how many releases were launched then.
         wait: seconds until the next look.
+        basis: what the selections followed from, as ``Due`` has it.
     """
 
     at: float
     launched: int
     wait: float
+    basis: str | None
 
 
 class Freshness:
@@ -60,30 +73,39 @@ class Freshness:
             self._keys[release] = online_key(self._config.repository_signer, release)
         return self._keys[release]
 
-    def is_due(self, store: Store, release: str, now: float) -> bool:
+    def need(self, store: Store, release: str, now: float) -> Need:
         """Whether something of a repository may have to be signed anew: quick, and never wrong where it says no."""
         if self._config.repository_key is None:
-            return False
-        return self._must_look(store, release, now) or bool(stale(store, release, now))
+            return Need.NONE
+        last = self._looked.get(release)
+        if last is None or launched(store, now) != last.launched or stale(store, release, now):
+            return Need.NOW
+        return Need.SOON if self._must_look(store, release, now) else Need.NONE
 
-    async def see_to(self, release: str) -> None:
+    def forget(self, release: str) -> None:
+        """Have whoever asks next look again: something was published."""
+        self._looked.pop(release, None)
+
+    async def see_to(self, release: str, need: Need) -> None:
         """Sign anew what has to be; where the storage does not let that be kept, what is there stays."""
-        async with self._turns[release]:
+        turn = self._turns[release]
+        if need is Need.NONE or (need is Need.SOON and turn.locked()):
+            return
+        async with turn:
             now, began = self._config.clock(), time.perf_counter()
             key = self.key(release)
 
-            def question(store: Store) -> tuple[Looked, Due | None]:
-                look = self._must_look(store, release, now)
-                found = due(store, release, key, now, look)
-                last = self._looked.get(release)
+            def question(store: Store) -> tuple[Looked, Due]:
+                look, last = self._must_look(store, release, now), self._looked.get(release)
+                found = due(store, release, key, now, look, last.basis if last else None)
                 if not look and last:
                     return last, found
                 wait = max(LOOK_S, PART_OF_TIME * (time.perf_counter() - began))
-                return Looked(now, _launched(store, now), wait), found
+                return Looked(now, launched(store, now), wait, found.basis), found
 
             looked, found = await self._lanes.read(question)
             try:
-                if found is not None:
+                if found:
                     await self._lanes.write(
                         lambda store: renew(store, release, key, now, found.champions, found.snapshot)
                     )
@@ -97,12 +119,8 @@ class Freshness:
 
     def _failed(self, looked: Looked, release: str, error: HeadstartError) -> None:
         say("a repository cannot be signed anew, and stays as it is", error=storage_problem(error) or "busy")
-        self._looked[release] = looked
+        self._looked[release] = replace(looked, basis=None)
 
     def _must_look(self, store: Store, release: str, now: float) -> bool:
         last = self._looked.get(release)
-        return last is None or not 0 <= now - last.at < last.wait or _launched(store, now) != last.launched
-
-
-def _launched(store: Store, now: float) -> int:
-    return int(store.value("SELECT count(*) FROM release WHERE launch <= ?", (now,)))
+        return last is None or not 0 <= now - last.at < last.wait or launched(store, now) != last.launched

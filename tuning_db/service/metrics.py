@@ -108,18 +108,21 @@ class Page:
         request = Request(scope, receive, send)
         if request.method != "GET":
             raise not_found()
-        entries = await ask_hidden(request, _count, "admin")
+        entries, expiries = await ask_hidden(request, _count, "admin")
         metrics: Metrics = request.app.state.metrics
         problem = await request.app.state.readiness.problem()
         text = generate_latest(metrics.registry).decode()
         # Not collected with the rest: those are asked in a thread that may not wait.
         text += _gauge("headstart_ledger_entries", "Of all logs together.", entries)
+        for role, moment in expiries.items():
+            said = "When people must have signed anew, of the repository where that is first."
+            text += _gauge(f"headstart_repository_{role}_expires_timestamp_seconds", said, moment)
         text += _gauge("headstart_writable", "1 where something can be written.", int(problem is None))
         await Response(text, headers={"content-type": CONTENT_TYPE_LATEST})(scope, receive, send)
 
 
-def _count(store: Store, caller: Caller) -> int:
-    return int(store.value("SELECT coalesce(sum(size), 0) FROM ledger"))
+def _count(store: Store, caller: Caller) -> tuple[int, dict[str, float]]:
+    return int(store.value("SELECT coalesce(sum(size), 0) FROM ledger")), store.earliest_expiry()
 
 
 def _gauge(name: str, what: str, value: float) -> str:

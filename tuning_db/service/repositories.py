@@ -17,7 +17,7 @@ from tuning_db.repository.paths import named_metadata
 from tuning_db.repository.publishing import checked, publish
 from tuning_db.service.auth import Caller, act, admit, ask, body, json_body, read_json, service
 from tuning_db.service.errors import ApiError, not_found
-from tuning_db.service.freshness import Freshness
+from tuning_db.service.freshness import Freshness, Need
 from tuning_db.service.sending import SENT, is_known, sent_headers
 from tuning_db.store import Store
 
@@ -44,16 +44,16 @@ async def metadata(request: Request, release: str, file: str) -> Response:
     _, lanes = service(request)
     freshness: Freshness = request.app.state.freshness
 
-    def question(store: Store, caller: Caller) -> tuple[str, bool, bool, Kept | None]:
+    def question(store: Store, caller: Caller) -> tuple[str, bool, Need, Kept | None]:
         id = readable(store, caller, release)
         if named is None:
             raise not_found()
-        late = named[0] == TIMESTAMP and freshness.is_due(store, id, caller.now)
-        return id, is_public(store, id, caller.now), late, store.metadata(id, *named)
+        need = freshness.need(store, id, caller.now) if named[0] == TIMESTAMP else Need.NONE
+        return id, is_public(store, id, caller.now), need, store.metadata(id, *named)
 
-    id, public, late, kept = await ask(request, question)
-    if late:
-        await freshness.see_to(id)
+    id, public, need, kept = await ask(request, question)
+    if need is not Need.NONE:
+        await freshness.see_to(id, need)
         kept = await lanes.read(lambda store: store.metadata(id, TIMESTAMP))
     if kept is None:
         raise not_found()
@@ -115,7 +115,9 @@ async def published(request: Request, release: str) -> dict[str, Any]:
         store.append(log, caller.known.name, "publish", {"release": id, **told}, caller.now)
         return {"release": id, **told}
 
-    return await act(request, deed, *MANAGERS)
+    told = await act(request, deed, *MANAGERS)
+    freshness.forget(told["release"])
+    return told
 
 
 @router.get("/{release}/blobs/{digest}")

@@ -23,6 +23,8 @@ from pathlib import Path
 from tests.tuning_db.crowd import POLICY, TOOLCHAIN, WORKLOADS, chip, claim, computation
 from tests.tuning_db.crowded import NOW, Crowd, bulk, gather, parcels
 from tests.tuning_db.service.load import SERVICE, Server, quantiles
+from tests.tuning_db.service.publishing import Hands
+from tests.tuning_db.service.running import Service
 from tuning_db.accounts import Account
 from tuning_db.batch import Batch
 from tuning_db.check import check
@@ -105,9 +107,15 @@ def measure(folder: Path, calls: int) -> None:
             "UPDATE release SET launch = ? WHERE launch BETWEEN ? AND ?", (now - 1, now, now + 2e6)
         )
         some = store.rows("SELECT trial FROM claim WHERE release = ? LIMIT 1000", (releases["release-0"],))
-    write_key(folder / "key", SigningKey.new(SERVICE))
+        root = store.add_account("publishing", "operator", now)
+        tokens["root"] = store.issue_token(root, now, 86400)[1]
+    ledger = SigningKey.new(SERVICE)
+    write_key(folder / "key", ledger)
+    repository_key, _ = PrivateKey.new("service").write(folder)
     began = time.perf_counter()
-    server = Server(folder, options=("--rate=0", "--anonymous-rate=0", "--claims-per-day=100000000"))
+    server = Server(folder, options=(
+        *("--rate=0", "--anonymous-rate=0", "--claims-per-day=100000000"), f"--repository-key={repository_key}"
+    ))  # fmt: skip
     server.start()
     print(f"start: {time.perf_counter() - began:.2f} s", flush=True)
     rng = random.Random(1)
@@ -140,8 +148,17 @@ def measure(folder: Path, calls: int) -> None:
             asking.time(
                 f"release{part} before launch, {who}", few, lambda n, path=path, token=token: asking.ask(path, token)
             )
+    _repositories(asking, Service(folder / "race.db", ledger, server.port, now, tokens=tokens), open_, calls)
     mine = chip(number).fingerprint
     asking.time("pending, referee", few, lambda n: asking.ask(f"/v1/pending?target={mine}", tokens["referee"]))
+    _submissions(asking, rng, racing.name, secret, key, tokens["vendor"])
+    server.end(signal.SIGTERM)
+    print(f"server: {server.peak_kib / 1024:.0f} MiB at most", flush=True)
+
+
+def _submissions(asking: Asking, rng: random.Random, vendor: str, secret: int, key: PrivateKey, token: str) -> None:
+    """Send batches of several sizes."""
+    number = int(vendor.removeprefix("vendor-"))
     for trials in (1, 50, 500):
         sent = []
         for at in range(11):
@@ -150,13 +167,31 @@ def measure(folder: Path, calls: int) -> None:
                 claim(rng, computation(secret, n % WORKLOADS), chip(number, n // WORKLOADS % 2), n + trials * 10**5)
                 for n in range(first, first + trials)
             )
-            made = Batch(racing.name, claims, f"release-{secret}", created=NOW)
+            made = Batch(vendor, claims, f"release-{secret}", created=NOW)
             sent.append(sign_batch(made, key).dumps())
-        asking.time(
-            f"submission of {trials}", 10, lambda n, sent=sent: asking.ask("/v1/submissions", tokens["vendor"], sent[n])
-        )
-    server.end(signal.SIGTERM)
-    print(f"server: {server.peak_kib / 1024:.0f} MiB at most", flush=True)
+        asking.time(f"submission of {trials}", 10, lambda n, sent=sent: asking.ask("/v1/submissions", token, sent[n]))
+
+
+def _repositories(asking: Asking, service: Service, launched: str, calls: int) -> None:
+    """Begin the repositories of everything and of one release, and ask them for what is the latest."""
+    for release in ("public", launched):
+        Hands(service, release).begin()
+        where = f"/v1/repositories/{release}/metadata/timestamp.json"
+        _looked_at(asking, service.db, release, where)
+        asking.time("timestamp, anybody", calls, lambda n, where=where: asking.ask(where))
+
+
+def _looked_at(asking: Asking, db: Path, release: str, where: str) -> None:
+    """Ask for a timestamp, for which selections are made and signed, and say what came of it."""
+    began = time.perf_counter()
+    asking.ask(where)
+    took = time.perf_counter() - began
+    with Store.open(db, read_only=True) as store:
+        said = store.targets_of(release, "champions")
+        last = store.metadata(release, "champions")
+    assert last
+    size = sum(length for _, length in said.values())
+    print(f"{len(said)} selections of {size >> 10} KiB, told of in {last.length >> 10} KiB: {took:.2f} s", flush=True)
 
 
 def main() -> None:

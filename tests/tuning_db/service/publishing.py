@@ -21,7 +21,7 @@ from tests.headstart_runtime.sealed import MANIFEST, seal
 from tests.tuning_db.selecting import STEP
 from tests.tuning_db.service.running import Answer, Service
 from tuning_db.answers import REPOSITORY
-from tuning_db.client import at, connect
+from tuning_db.client import Patience, at, connect
 from tuning_db.keys import PrivateKey, PublicKey
 from tuning_db.releases import DAY
 from tuning_db.repository.draft import Draft
@@ -115,7 +115,8 @@ class Hands:
 
     def upload(self, upload: Upload) -> None:
         """Send the files of a bundle."""
-        with connect(f"http://127.0.0.1:{self.service.port}", self.service.tokens[self.who]) as client:
+        where, token = f"http://127.0.0.1:{self.service.port}", self.service.tokens[self.who]
+        with connect(where, token, patience=Patience(tries=1)) as client:
             send(client, self.release, upload)
 
 

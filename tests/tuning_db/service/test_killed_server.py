@@ -28,8 +28,8 @@ KILLS, BATCHES, VENDORS = 3, 20, ("acme", "rival")
 DEFAULT = Schedule("default", 1, {})
 
 
-def serve(folder: Path) -> tuple[subprocess.Popen[str], int]:
-    """Start ``headstart serve`` and wait until it says its port."""
+def serve(folder: Path, *more: str) -> tuple[subprocess.Popen[str], int]:
+    """Start ``headstart serve``, perhaps with ``more`` options, and wait until it says its port."""
     server = subprocess.Popen(
         [
             sys.executable,
@@ -39,6 +39,7 @@ def serve(folder: Path) -> tuple[subprocess.Popen[str], int]:
             "--port=0",
             f"--db={folder / 'race.db'}",
             f"--ledger-key={folder / 'service.key'}",
+            *more,
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

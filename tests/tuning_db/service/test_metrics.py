@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.tuning_db.claims import batch, claim
+from tests.tuning_db.service.publishing import LIFETIMES, Hands
 from tests.tuning_db.service.running import EARLY, Service, call
 from tuning_db.service.limits import Rates
 from tuning_db.service.server import Server
@@ -19,6 +20,13 @@ def figures(service: Service) -> dict[str, float]:
     assert answer.headers["content-type"].startswith("text/plain")
     lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_when_people_must_sign_anew(service: Service) -> None:
+    assert not [name for name in figures(service) if "expires" in name]
+    Hands(service).begin()
+    expires = {role: figures(service)[f"headstart_repository_{role}_expires_timestamp_seconds"] for role in LIFETIMES}
+    assert expires == {role: service.now + life for role, life in LIFETIMES.items()}
 
 
 def test_what_is_counted(race: Service) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.tuning_db.claims import batch, claim
+from tests.tuning_db.service.publishing import Hands
 from tests.tuning_db.service.running import EARLY, LAUNCH, START, Service, running
 from tuning_db.check import check
+from tuning_db.releases import DAY
 from tuning_db.service.readiness import FRESH_S
 from tuning_db.store import Store
 
@@ -172,3 +174,16 @@ def shut(folder: Path, read_only: bool) -> None:
         folder.chmod(0o500 if read_only else 0o700)
         for path in folder.iterdir():
             path.chmod(0o400 if read_only else 0o600)
+
+
+def test_a_repository_is_read_where_nothing_can_be_signed_anew(service: Service) -> None:
+    Hands(service).begin()
+    where = "/v1/repositories/public/metadata/timestamp.json"
+    assert service.get(where).json["signed"]["version"] == 1
+    service.now += 0.6 * DAY
+    # What SQLite says is what it says on a file system that is read-only.
+    service.write(lambda store: store.connection.execute("PRAGMA query_only = 1"))
+    answer = service.get(where)
+    assert (answer.status, answer.json["signed"]["version"]) == (200, 1)
+    service.write(lambda store: store.connection.execute("PRAGMA query_only = 0"))
+    assert service.get(where).json["signed"]["version"] == 2

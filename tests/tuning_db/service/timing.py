@@ -99,6 +99,7 @@ def pairs_of(both: Worlds) -> dict[str, tuple[Wire, Wire, Probe, Probe]]:
         "releases, anybody": Probe("/v1", "GET", "/v1/releases", None),
         "champion that is public": Probe("/v1", "GET", key.format(SEEN), "rival"),
         "standings that are public": Probe("/v1", "GET", f"/v1/releases/{ids['r0']}/standings", None),
+        "repository that is public": Probe("/v1", "GET", "/v1/repositories/public/metadata/timestamp.json", None),
         "checkpoint of public": Probe("/v1", "GET", "/v1/ledgers/public/checkpoint", None),
         "a submission that is refused": Probe("/v1", "POST", "/v1/submissions", "rival", sent(nowhere, None)),
     }
@@ -115,6 +116,10 @@ def pairs_of(both: Worlds) -> dict[str, tuple[Wire, Wire, Probe, Probe]]:
         "verdict of a vendor": of("POST", "rival", "/v1/claims/{}/verdicts", trial, no_trial, verdict, verdict),
         "verdict of a referee": of("POST", "judge", "/v1/claims/{}/verdicts", trial, no_trial, verdict, verdict),
         "invitation": of("POST", "other-lab", "/v1/releases/{}/invitations", here, absent, invitation, invitation),
+        "repository": of("GET", "rival", "/v1/repositories/{}/metadata/timestamp.json", here, absent),
+        "repository, anybody": of("GET", None, "/v1/repositories/{}/metadata/1.root.json", "r1", "r9"),
+        "file, anybody": of("GET", None, f"/v1/repositories/{{}}/targets/{both.files[0]}", here, absent),
+        "repository of another lab": of("GET", "other-lab", "/v1/repositories/{}", here, absent),
         "invitation to a chip": of("POST", "other-lab", f"/v1/releases/{ids['own']}/invitations", "", "", *chips),
         "submission": of("POST", "rival", "/v1/submissions", "", "", sent(WORKLOAD, "r1"), sent(nowhere, "r9")),
         "submission for all": of("POST", "rival", "/v1/submissions", "", "", sent(WORKLOAD, None), sent(nowhere, None)),
@@ -127,7 +132,7 @@ def busy(folder: Path, claims: int = 20, releases: int = 0) -> Iterator[Worlds]:
     """Both worlds with some hidden work in one, a moment before the launch."""
     with worlds(folder, 1) as both:
         both.at(EARLY)
-        while both.claims < claims:
+        while both.claims < claims or not both.files:
             both.work()
         with Store.open(both.there.db) as store:
             lab, vendor = store.account("lab"), store.account("acme")

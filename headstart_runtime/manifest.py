@@ -6,10 +6,10 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from headstart_runtime.digests import FILE_NAME
 from headstart_runtime.errors import InputError
@@ -20,8 +20,6 @@ SCHEMA = "headstart-bundle/3"
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ROLES = ("input", "output")
 TIERS = ("measured", "claimed", "replayed", "reproduced")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,10 @@ class Manifest:
         schema = value.get("schema") if isinstance(value, dict) else None
         if schema != SCHEMA:
             raise InputError(f"manifest.json has schema {schema!r}; this runtime reads {SCHEMA}")
-        manifest = _read(cls, value, "manifest.json")
+        try:
+            manifest: Manifest = _reader(Manifest)(value)
+        except _WrongError as error:
+            raise InputError("manifest.json" + "".join(reversed(error.where)) + error.told) from None
         _check(manifest)
         return manifest
 
@@ -230,51 +231,98 @@ def _check(manifest: Manifest) -> None:
     check_families(manifest.families, manifest.kernels)
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """A value of a type annotation from JSON types.
+class _WrongError(Exception):
+    """A value that is not what its annotation says, and the way to it, the last step first."""
 
-    Raises:
-        InputError: it is of another type, or has fields too few or too many.
-    """
-    origin = typing.get_origin(kind)
-    if is_dataclass(kind):
-        return _read_record(kind, value, where)  # type: ignore[arg-type]
-    if origin is tuple and isinstance(value, list):
-        item = typing.get_args(kind)[0]
-        return tuple(_read(item, each, f"{where}[{at}]") for at, each in enumerate(value))
-    if origin is types.UnionType:
-        inner = typing.get_args(kind)[0]
-        return None if value is None else _read(inner, value, where)
-    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
-        item = typing.get_args(kind)[1]
-        return {key: each if item is Any else _read(item, each, f"{where}.{key}") for key, each in value.items()}
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    # type() and not isinstance: True is an int.
-    if isinstance(kind, type) and type(value) is kind:
-        return value
-    expected = getattr(kind, "__name__", str(kind))
-    raise InputError(f"{where} is {json.dumps(value)[:60]}, must be {expected}")
-
-
-def _read_record(kind: type[T], value: Any, where: str) -> T:
-    if not isinstance(value, dict):
-        raise InputError(f"{where} is {json.dumps(value)[:60]}, must be an object")
-    hints = _fields(kind)  # type: ignore[arg-type]
-    for name in hints:
-        if name not in value:
-            raise InputError(f"{where} has no {name!r}")
-    for name in value:
-        if name not in hints:
-            raise InputError(f"{where} has an unknown field {name!r}")
-    return kind(**{name: _read(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+    def __init__(self, told: str) -> None:
+        self.told, self.where = told, [""]
 
 
 @cache
-def _fields(kind: Any) -> dict[str, Any]:
-    """The types of the fields of a record, by name."""
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """What makes a value of a type annotation from JSON types; made once, since a manifest has thousands of values.
+
+    It raises ``_WrongError`` where the value is of another type, or has fields too few or too many.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind):
+        return _record_reader(kind)
+    if kind is Any:
+        return lambda value: value
+    if origin is tuple:
+        return _many_reader(_reader(arguments[0]))
+    if origin is types.UnionType:
+        inner = _reader(arguments[0])
+        return lambda value: None if value is None else inner(value)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _table_reader(_reader(arguments[1]))
+
+    def read(value: Any) -> Any:
+        # type() and not isinstance: True is an int.
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        raise _wrong(value, kind.__name__)
+
+    return read
+
+
+def _record_reader(kind: Any) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _wrong(value, "an object")
+        if value.keys() != readers.keys():
+            for name in readers:
+                if name not in value:
+                    raise _WrongError(f" has no {name!r}")
+            raise _WrongError(f" has an unknown field {next(name for name in value if name not in readers)!r}")
+        return kind(**_each(readers, value))
+
+    return read
+
+
+def _each(readers: Mapping[str, Callable[[Any], Any]], value: Mapping[str, Any]) -> dict[str, Any]:
+    made, name = {}, ""
+    try:
+        for name, reader in readers.items():
+            made[name] = reader(value[name])
+    except _WrongError as error:
+        error.where.append(f".{name}")
+        raise
+    return made
+
+
+def _many_reader(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            raise _wrong(value, "a list")
+        made: list[Any] = []
+        try:
+            for each in value:
+                made.append(item(each))
+        except _WrongError as error:
+            error.where.append(f"[{len(made)}]")
+            raise
+        return tuple(made)
+
+    return read
+
+
+def _table_reader(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _wrong(value, "an object")
+        return _each(dict.fromkeys(value, item), value)
+
+    return read
+
+
+def _wrong(value: Any, expected: str) -> _WrongError:
+    return _WrongError(f" is {json.dumps(value)[:60]}, must be {expected}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headstart_runtime.bundle import Bundle
@@ -14,11 +15,14 @@ from headstart_runtime.kernel import Kernel
 from headstart_runtime.manifest import BundleKernel
 from headstart_runtime.misses import Miss
 from headstart_runtime.row_plan import BundleFamily
+from headstart_runtime.signature import KernelArgument
 from headstart_runtime.weights import Weights, dtype_name
 
 if TYPE_CHECKING:
     from headstart_runtime.dispatch import Kernels
 
+# Dtype and shape of arrays.
+Described = tuple[tuple[str, tuple[int, ...]], ...]
 # Shapes that a call remembers; what comes after them is looked for anew each time.
 MOST_SHAPES = 4096
 # Kernels that the message of a miss lists.
@@ -80,7 +84,8 @@ class Call:
 
     def kernels_of(self, weights: Weights) -> list[Kernel | Family]:
         """Every kernel that takes these weights, whatever the other inputs are; a family in the place of its own."""
-        fits = [(b, e) for b, e in self._candidates if _inputs_of(e, e.weights) == _described([weights])]
+        of = _described([weights])
+        fits = [(b, e) for b, e in self._candidates if _take(_inputs(e, e.weights), of)]
         families = [(b, f) for b, f in self._families if any(e.workload in _members(f) for _, e in fits)]
         covered = {workload for _, family in families for workload in _members(family)}
         return [b.family(f.names[0]) for b, f in families] + [
@@ -92,7 +97,7 @@ class Call:
         given = _described(args)
         fitting: dict[str, Any] = {}
         for bundle, entry in reversed(self._candidates):
-            if _inputs_of(entry) == given:
+            if _take(_inputs(entry), given):
                 fitting[repr(sorted(entry.params.items()))] = bundle, entry
         if not fitting:
             for bundle, family in reversed(self._families):
@@ -113,7 +118,7 @@ class Call:
         family = next((f for b, f in self._families if b is bundle and entry.workload in _members(f)), None)
         return bundle[entry.workload] if family is None else bundle.family(family.names[0])
 
-    def _miss(self, given: tuple[tuple[str, tuple[int, ...]], ...]) -> Callable[..., Any]:
+    def _miss(self, given: Described) -> Callable[..., Any]:
         """What a call without a kernel does: count, and what the policy says."""
         misses, policy, warned = self.kernels.misses, self.kernels.policy, False
         told = f"no kernel for {self.name}({', '.join(map(_shown, given))})"
@@ -168,28 +173,34 @@ def _members(family: BundleFamily) -> list[str]:
     return [kernel.workload for kernel in family.kernels]
 
 
-def _fits(bundle: Bundle, family: BundleFamily, given: tuple[tuple[str, tuple[int, ...]], ...]) -> bool:
+def _fits(bundle: Bundle, family: BundleFamily, given: Described) -> bool:
     """Whether a family takes such inputs: as its kernels do, but for the rows, of which all have as many."""
     entry = next(kernel for kernel in bundle.manifest.kernels if kernel.workload == family.kernels[0].workload)
-    inputs = [argument for argument in entry.arguments if argument.role == "input"]
-    if len(inputs) != len(given):
+    inputs = _inputs(entry)
+    rows = {shape[:1] for argument, (_, shape) in zip(inputs, given, strict=False) if argument.name in family.sliced}
+    if len(rows) != 1 or not all(rows.pop()):
         return False
-    rows = set()
-    for argument, (dtype, shape) in zip(inputs, given, strict=True):
-        sliced = argument.name in family.sliced
-        if dtype != argument.dtype or len(shape) != len(argument.shape) or shape[sliced:] != argument.shape[sliced:]:
-            return False
-        rows |= {shape[0]} if sliced else set()
-    return len(rows) == 1 and rows.pop() > 0
+    other = [
+        replace(a, shape=(*g[1][:1], *a.shape[1:])) if a.name in family.sliced else a
+        for a, g in zip(inputs, given, strict=False)
+    ]
+    return len(inputs) == len(given) and _take(other, given)
 
 
-def _inputs_of(entry: BundleKernel, names: Sequence[str] | None = None) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Dtypes and shapes of a kernel's inputs, or of some."""
-    inputs = [a for a in entry.arguments if a.role == "input" and (names is None or a.name in names)]
-    return tuple((a.dtype, tuple(a.shape)) for a in inputs)
+def _inputs(entry: BundleKernel, names: Sequence[str] | None = None) -> list[KernelArgument]:
+    """A kernel's inputs, or some of them."""
+    return [a for a in entry.arguments if a.role == "input" and (names is None or a.name in names)]
 
 
-def _described(args: Sequence[Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _take(inputs: Sequence[KernelArgument], given: Described) -> bool:
+    """Whether inputs are of these dtypes and shapes; without ``ml_dtypes`` numpy has unsigned integers for some."""
+    return len(inputs) == len(given) and all(
+        tuple(a.shape) == shape and dtype in (a.dtype, a.numpy_dtype.name)
+        for a, (dtype, shape) in zip(inputs, given, strict=True)
+    )
+
+
+def _described(args: Sequence[Any]) -> Described:
     """Dtypes and shapes of arguments, those that ``Weights`` stand for included."""
     parts: list[Any] = []
     for array in args:

@@ -269,3 +269,20 @@ def test_shapes_without_end_are_not_all_remembered(bf16: Bundle, monkeypatch: py
     for m in range(10, 30):
         assert call((np.zeros((m, K), BF16), w), lambda x, w: len(x)) == m
     assert len(call._found) == 3 and sum(kernels.misses.counts.values()) == 20
+
+
+def test_numpy_without_ml_dtypes(bf16: Bundle) -> None:
+    """Then bfloat16 is two bytes that numpy takes for an unsigned integer, in calls by arrays too."""
+    code = (
+        "import sys\n"
+        "sys.modules['ml_dtypes'] = None\n"
+        "import numpy as np\n"
+        "from headstart_runtime.dispatch import use\n"
+        "from headstart_runtime.weights import Weights\n"
+        "one = np.uint16(0x3f80)\n"
+        "x, w = (np.full(shape, one) for shape in ((1, 256), (128, 256)))\n"
+        "kernels = use(sys.argv[1], miss='raise')\n"
+        "found = [kernels.apply('linear', (x, weights)) for weights in (w, Weights(w))]\n"
+        "assert all((y == 0x4380).all() and y.shape == (1, 128) for y in found), found\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(bf16.path)], check=True)

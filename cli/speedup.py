@@ -56,7 +56,7 @@ def command(
 
     \b
     Example:
-        headstart speedup qwen3-1.7b --layers 4 --for 2m --db headstart.db
+        headstart speedup qwen3-1.7b --layers 2 --for 2m --db headstart.db
     """
     from targets import resolve
     from tuner.bench.decoder import DecoderBenchmark, Settings

@@ -203,6 +203,7 @@ def test_threads_do_not_share_what_is_joined(bf16: Bundle) -> None:
         other = threading.Thread(target=lambda: [part(y) for part in (query, key, value)])
         other.start()
         other.join()
+        assert joined._kept.x is x and sorted(joined._kept.left) == [1, 2]
         assert torch.equal(key(x), right[1])
         assert not torch.equal(query(y), right[0])  # another input, and the last of the first was not asked for
         assert torch.equal(value(x), right[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -33,9 +33,11 @@ from tuning_db.store import Store
 
 # Seconds that making a model ready may take: random weights, quantising, torch.compile of two graphs.
 LOAD_S = 900.0
-# Memory of a process, in weights of the model.
-COPIES = 2.5
+# Memory of a process, in weights of the model: eager, and compiled with weights frozen.
+COPIES = {False: 2.3, True: 3.7}
 FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+COMPILED = "-compile"
+TITLES = {"torch": "torch", "bf16": "kernels, bf16 weights", "fp8": "kernels, fp8 weights"}
 # What ``headstart_runtime.torch.swap`` puts kernels in the place of.
 SWAPPED = ("linear", "linear_fp8", "act_quant", "rmsnorm", "swiglu")
 
@@ -155,7 +157,7 @@ class DecoderBenchmark:
             HeadstartError: torch or transformers is missing, or every process failed; the message has a reason.
         """
         entries = self._entries()
-        self._check_memory(len(entries))
+        self._check_memory(entries)
         bundles = self._bundles()
         # torch takes the tokens that all are given; the others get ready side by side, which is mostly compiling.
         ways = {entries[0].name: self._load(entries[0], bundles)}
@@ -172,18 +174,18 @@ class DecoderBenchmark:
         phases = {phase: self._time(phase, loaded, ways, roof) for phase in PHASES}
         return DecoderResult(self.name, self._sizes(), self.target.name, tuple(ways.values()), phases, self._how())
 
-    def _check_memory(self, processes: int) -> None:
-        """Refuse what would have to be swapped out: every process has the weights as they were and laid out anew.
+    def _check_memory(self, entries: Sequence[Entry]) -> None:
+        """Refuse what would have to be swapped out: a process has the weights as they were and laid out anew.
 
         Raises:
             HeadstartError: it is too large.
         """
-        weights = self._read("decode", "bf16")
-        need, room = int(COPIES * weights) * processes, psutil.virtual_memory().available
-        if need > 0.8 * room:
+        weights, room = self._read("decode", "bf16"), psutil.virtual_memory().available
+        need = weights * sum(COPIES[_is_compiled(entry.name)] for entry in entries)
+        if need > 0.9 * room:
             raise HeadstartError(
-                f"{processes} processes need about {need / 2**30:.0f} GiB for it, and {room / 2**30:.0f} GiB are free; "
-                "compare with fewer --layers, or with --no-compile"
+                f"{len(entries)} processes need about {need / 2**30:.0f} GiB for it, and {room / 2**30:.0f} GiB are "
+                "free; compare with fewer --layers, or with --no-compile"
             )
 
     def _entries(self) -> list[Entry]:
@@ -192,8 +194,7 @@ class DecoderBenchmark:
         found = [Entry(name, TITLES[name], "torch_decoder", {"format": name}) for name in names]
         if self.settings.compiled:
             found += [
-                Entry(f"{name}-compile", f"{TITLES[name]}, compiled", "torch_decoder", {"format": name})
-                for name in names
+                Entry(name + COMPILED, f"{TITLES[name]}, compiled", "torch_decoder", {"format": name}) for name in names
             ]
         reason = absent(found[0])
         if reason is not None:
@@ -247,7 +248,7 @@ class DecoderBenchmark:
             "config": self.config,
             "bundles": bundles.get(fmt, []),
             "fmt": fmt,
-            "compiled": entry.name.endswith("-compile"),
+            "compiled": _is_compiled(entry.name),
             "prompt": self.settings.prompt,
             "tokens": self.settings.tokens,
             "pool": self.settings.pool,
@@ -271,9 +272,13 @@ class DecoderBenchmark:
         return replace(way, agreement=agreement(found, expected), logits="")
 
     def _time(self, phase: str, loaded: list[str], ways: Mapping[str, Way], roof: Peer) -> PhaseResult:
-        peers = [self._peers[name] for name in loaded]
-        for peer in peers:
-            peer.ask("phase", LOAD_S, phase=phase)
+        peers, gone = [], {}
+        for name in loaded:
+            try:
+                self._peers[name].ask("phase", LOAD_S, phase=phase)
+                peers.append(self._peers[name])
+            except (PeerLost, KeyError) as lost:
+                gone[name] = str(lost)
         timed = rounds.run(
             peers,
             list(self._peers.values()),
@@ -285,7 +290,7 @@ class DecoderBenchmark:
         dram = tuple(answer["peaks"]["dram"] for answer in timed.roof)
         return PhaseResult(
             {name: tuple(seconds) for name, seconds in timed.seconds.items() if name not in timed.lost},
-            dict(timed.lost),
+            {**gone, **timed.lost},
             dram,
             {fmt: self._read(phase, fmt) for fmt in self.settings.formats},
             timed.disturbance,
@@ -306,4 +311,5 @@ class DecoderBenchmark:
         return dict(json.loads(json.dumps(settings)))
 
 
-TITLES = {"torch": "torch", "bf16": "kernels, bf16 weights", "fp8": "kernels, fp8 weights"}
+def _is_compiled(name: str) -> bool:
+    return name.endswith(COMPILED)

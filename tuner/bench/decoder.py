@@ -181,7 +181,7 @@ class DecoderBenchmark:
             HeadstartError: it is too large.
         """
         weights, room = self._read("decode", "bf16"), psutil.virtual_memory().available
-        need = weights * sum(COPIES[_is_compiled(entry.name)] for entry in entries)
+        need = weights * sum(COPIES[entry.options["compiled"]] for entry in entries)
         if need > 0.9 * room:
             raise HeadstartError(
                 f"{len(entries)} processes need about {need / 2**30:.0f} GiB for it, and {room / 2**30:.0f} GiB are "
@@ -189,15 +189,18 @@ class DecoderBenchmark:
             )
 
     def _entries(self) -> list[Entry]:
-        """Who takes part: torch eager and compiled, and Headstart in each format of weights, eager and compiled."""
-        names = ["torch", *self.settings.formats]
-        found = [Entry(name, TITLES[name], "torch_decoder", {"format": name}) for name in names]
-        if self.settings.compiled:
-            found += [
-                Entry(name + COMPILED, f"{TITLES[name]}, compiled", "torch_decoder", {"format": name}) for name in names
-            ]
-        reason = absent(found[0])
-        if reason is not None:
+        """Who takes part: torch eager and compiled, and Headstart in each format of weights, eager and compiled.
+
+        Raises:
+            HeadstartError: what all of them need is not installed.
+        """
+        found = []
+        for compiled in (False, True)[: 1 + self.settings.compiled]:
+            for name in ("torch", *self.settings.formats):
+                how = {"format": name, "compiled": compiled}
+                title = f"{TITLES[name]}{', compiled' * compiled}"
+                found.append(Entry(name + COMPILED * compiled, title, "torch_decoder", how))
+        if (reason := absent(found[0])) is not None:
             raise HeadstartError(reason)
         return found
 
@@ -242,13 +245,15 @@ class DecoderBenchmark:
         return self._peers[entry.name]
 
     def _load(self, entry: Entry, bundles: Mapping[str, list[str]]) -> Way:
+        if (reason := absent(entry)) is not None:
+            return Way(entry.name, entry.title, error=reason)
         self.say(f"making {entry.title} ready")
         fmt = str(entry.options["format"])
         request = {
             "config": self.config,
             "bundles": bundles.get(fmt, []),
             "fmt": fmt,
-            "compiled": _is_compiled(entry.name),
+            "compiled": entry.options["compiled"],
             "prompt": self.settings.prompt,
             "tokens": self.settings.tokens,
             "pool": self.settings.pool,
@@ -309,7 +314,3 @@ class DecoderBenchmark:
     def _how(self) -> dict[str, Any]:
         settings = {**vars(self.settings), "db": str(self.settings.db) if self.settings.db else None}
         return dict(json.loads(json.dumps(settings)))
-
-
-def _is_compiled(name: str) -> bool:
-    return name.endswith(COMPILED)

@@ -66,10 +66,13 @@ def chosen(text: str) -> list[Entry]:
 
 def absent(entry: Entry) -> str | None:
     """What a peer lacks on this machine and how to get it; None where it can take part."""
-    if entry.module in ("torch_eager", "torch_compile") and not _installed("torch"):
+    if entry.module.startswith("torch_") and not _installed("torch"):
         return f"torch is not installed: {TORCH}"
+    if entry.module == "torch_decoder" and not _installed("transformers"):
+        return "transformers is not installed: pip install 'headstart[hf]'"
     compilers = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
-    if entry.module == "torch_compile" and not any(name and shutil.which(name) for name in compilers):
+    compiles = entry.module == "torch_compile" or entry.options.get("compiled")
+    if compiles and not any(name and shutil.which(name) for name in compilers):
         return "torch.compile needs a C++ compiler: install g++, or name one in CXX"
     missing = [name for name in ("cloudpickle", "tornado", "psutil") if not _installed(name)]
     if entry.module == "metaschedule" and missing:

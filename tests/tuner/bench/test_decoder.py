@@ -94,6 +94,12 @@ def test_formats_are_known() -> None:
     assert isinstance(ran.exception, InputError) and "--weights bf16,int4 must be of bf16, fp8" in str(ran.exception)
 
 
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.bench.lineup._installed", lambda name: name != "transformers")
+    ran = CliRunner().invoke(command, ["qwen3-1.7b", "--layers", "1"])
+    assert isinstance(ran.exception, HeadstartError) and "headstart[hf]" in str(ran.exception)
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_tuned() -> None:
     ran = CliRunner().invoke(command, ["deepseek-v3", "--layers", "4"])
     assert isinstance(ran.exception, InputError)  # quantised already, and no plain decoder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -288,3 +290,31 @@ def test_no_repository(tmp_path: Path) -> None:
     with Depot() as depot:
         depot.files.clear()
         refused(tmp_path, depot, "there is none that is open to you")
+
+
+WITHOUT_TVM = """
+import sys
+sys.modules["tvm"] = None  # as where it is not installed
+from cli.main import main
+sys.argv = ["headstart", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_machine_without_tvm(depot: Depot, tmp_path: Path) -> None:
+    """It takes what was built there, for the chip that it names; what it cannot know it asks for."""
+    pull = "pull", "tiny", "--from", depot.url, "-o", "b"
+    paths = {"PYTHONPATH": ":".join(filter(None, [str(Path(__file__).parents[3]), *sys.path]))}
+    paths["HEADSTART_CACHE"] = str(tmp_path / "cache")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", WITHOUT_TVM, *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=paths, check=False)
+
+    done = run(*pull, "--target", SELECTION.target, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["made"] == "prebuilt"
+    assert library(tmp_path) == LIBRARY
+    done = run(*pull)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "whether this machine is 'host' is not known without TVM: say --target" in done.stderr

@@ -56,7 +56,8 @@ def command(
             screen.stop()
             if new and not as_json:
                 _show(changes, pinned.selection.model)
-            take = not new or yes or (not as_json and click.confirm("Take it?", default=True))
+            faster = changes.speedup is None or changes.speedup >= 1
+            take = not new or yes or (not as_json and click.confirm("Take it?", default=faster))
             if take:
                 pulled = puller.take(deployment, plan, opened)
     if as_json:

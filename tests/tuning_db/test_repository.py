@@ -33,7 +33,7 @@ from tuning_db.releases import DAY
 from tuning_db.repository.draft import Draft
 from tuning_db.repository.drafting import begin, rotate
 from tuning_db.repository.metadata import LIFETIMES as ONLINE_LIFETIMES
-from tuning_db.repository.metadata import loads, online_key
+from tuning_db.repository.metadata import dumps, loads, online_key, sign
 from tuning_db.repository.online import Due, due, renew
 from tuning_db.repository.publishing import checked, publish
 from tuning_db.store import Store
@@ -156,6 +156,11 @@ def test_drafts_are_believed_as_far_as_they_are_signed(published: Store) -> None
         Draft(PUBLIC, [trusted], None),
         Draft(PUBLIC, [], draft.targets),
     ]
+    # Nor is a root that follows by its number alone, and brings its own keys.
+    stranger = loads("root", str(other.texts["root"]))
+    stranger.signed.version = 2
+    sign(stranger, TARGETS)
+    wrong.append(Draft(PUBLIC, [trusted, dumps(stranger)], str(other.texts["targets"])))
     for one in wrong:
         with pytest.raises(InputError):
             one.require_trusted(trusted)

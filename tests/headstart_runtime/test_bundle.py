@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +20,23 @@ from headstart_runtime.bundle import Bundle
 from headstart_runtime.digests import write_sums
 from headstart_runtime.errors import InputError
 from tests.headstart_runtime.sealed import KERNEL, MANIFEST, seal
+from tests.headstart_runtime.speaking import LOADED, speaking
 from tuning_db.place import _exchange
 
 FILES = ("SHA256SUMS", "kernels.so", "manifest.json")
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return seal(tmp_path_factory.mktemp("sealed") / "tiny.bundle")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Its library makes a file where it is loaded."""
+    folder = tmp_path_factory.mktemp("sealed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LOADED, str(folder / "loaded"))
+        yield seal(folder / "tiny.bundle", library=speaking(folder))
+
+
+def was_loaded(sealed: Path) -> bool:
+    return (sealed.parent / "loaded").exists()
 
 
 @pytest.fixture
@@ -39,6 +49,13 @@ def test_whole(sealed: Path) -> None:
     assert manifest == MANIFEST
     assert len(digest) == 64
     assert bundle.is_bundle(sealed)
+
+
+def test_that_it_was_loaded_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LOADED, str(tmp_path / "loaded"))
+    with pytest.raises(InputError, match="has no function headstart_pool"):
+        bundle.load(seal(tmp_path / "b", library=speaking(tmp_path)))
+    assert (tmp_path / "loaded").exists()
 
 
 def test_sums_are_those_of_sha256sum(sealed: Path) -> None:
@@ -61,6 +78,7 @@ def test_every_changed_byte_is_refused(sealed: Path, data: st.DataObject) -> Non
             bundle.load(sealed)
     finally:
         path.write_bytes(before)
+    assert not was_loaded(sealed)
     # A changed list of digests may put the blame on a file that it lists; either way a file is named.
     assert any(name in str(refused.value) for name in FILES)
     assert path.name == "SHA256SUMS" or path.name in str(refused.value)
@@ -79,6 +97,7 @@ def test_every_cut_or_longer_file_is_refused(sealed: Path, data: st.DataObject) 
             bundle.load(sealed)
     finally:
         path.write_bytes(before)
+    assert not was_loaded(sealed)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -140,9 +159,9 @@ def test_not_a_bundle(tmp_path: Path) -> None:
     assert not bundle.is_bundle(tmp_path)
 
 
-def test_library_that_is_no_library(sealed: Path) -> None:
+def test_library_that_is_no_library(tmp_path: Path) -> None:
     """Right digests, but not a shared library: an error, and not the end of the process."""
-    code = f"from headstart_runtime import bundle; bundle.load({str(sealed)!r})"
+    code = f"from headstart_runtime import bundle; bundle.load({str(seal(tmp_path / 'b'))!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "HeadstartError: cannot load" in done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,32 +16,19 @@ from headstart_runtime.errors import InputError
 from targets import detect
 from targets.target import Target
 from tests.headstart_runtime.sealed import MANIFEST, TARGET, seal
+from tests.headstart_runtime.speaking import LOADED, speaking
 from tuner.compile import _target
-
-# A library that says that it was loaded, before anything of it is asked for.
-SPEAKS = r"""
-#include <stdio.h>
-#include <stdlib.h>
-__attribute__((constructor)) static void loaded(void) {
-  FILE *file = fopen(getenv("HEADSTART_TEST_LOADED"), "w");
-  if (file) fclose(file);
-}
-"""
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    folder = tmp_path_factory.mktemp("speaks")
-    (folder / "speaks.c").write_text(SPEAKS)
-    compiler = shutil.which("cc") or "gcc"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", "speaks.so", "speaks.c"], cwd=folder, check=True)
-    return (folder / "speaks.so").read_bytes()
+    return speaking(tmp_path_factory.mktemp("speaks"))
 
 
 @pytest.fixture
 def load(library: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Load a bundle for this machine with some fields of its target changed; says whether its library was mapped."""
-    monkeypatch.setenv("HEADSTART_TEST_LOADED", str(tmp_path / "loaded"))
+    monkeypatch.setenv(LOADED, str(tmp_path / "loaded"))
 
     def load(any_chip: bool = False, **changes: Any) -> bool:
         target = replace(TARGET, name="zen9", model="EPYC 9", **changes)

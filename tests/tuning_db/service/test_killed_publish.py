@@ -21,7 +21,7 @@ from tuning_db.note import SigningKey
 from tuning_db.repository.uploading import Upload, upload_of
 from tuning_db.store import Store
 
-KILLS, BUNDLES = 2, 40
+KILLS, BUNDLES = 2, 12
 
 
 def test_a_bundle_is_published_or_not(tmp_path: Path) -> None:

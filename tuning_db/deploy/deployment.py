@@ -90,7 +90,8 @@ class Deployment:
             if forward:
                 self._history.add(self.lock, Deployed(lock, directory))
             placed = self._place(lock, directory)
-            if lock != self.lock:
+            # Metadata is signed anew every day; that alone is no reason to change a file under version control.
+            if changed:
                 lock.write(self.lock_path)
                 self.lock = lock
         return placed or changed

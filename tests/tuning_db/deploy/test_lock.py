@@ -144,6 +144,16 @@ def test_a_pull_that_ended_between_directory_and_lock_file(depot: Depot, tmp_pat
         assert library(tmp_path) == expected
 
 
+def test_what_was_only_signed_anew_changes_no_lock_file(depot: Depot, tmp_path: Path) -> None:
+    pull(tmp_path, depot.url)
+    text = (tmp_path / "headstart.lock").read_bytes()
+    depot.sign()
+    again = pull(tmp_path, depot.url)
+    assert not again.changed
+    assert again.lock.origin.versions != LOCK.loads(text).origin.versions
+    assert (tmp_path / "headstart.lock").read_bytes() == text
+
+
 def test_one_lock_file_is_for_one_thing(depot: Depot, tmp_path: Path) -> None:
     pull(tmp_path, depot.url)
     for wish in (replace(WISH, model="huge"), replace(WISH, target="c0"), replace(WISH, step={**WISH.step, "tp": 2})):

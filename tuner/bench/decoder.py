@@ -159,6 +159,10 @@ class DecoderBenchmark:
         entries = self._entries()
         self._check_memory(entries)
         bundles = self._bundles()
+        for entry in entries:
+            if absent(entry) is None:
+                # By this thread: a process ends with the thread that started it.
+                self._peer(entry).start()
         # torch takes the tokens that all are given; the others get ready side by side, which is mostly compiling.
         ways = {entries[0].name: self._load(entries[0], bundles)}
         with ThreadPoolExecutor(len(detect.cpus())) as pool:

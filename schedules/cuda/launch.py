@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Attributes of a program: which matrices the tensor memory unit copies, as JSON, and thread blocks of a cluster.
+BOXES, CLUSTER = "headstart.boxes", "headstart.cluster"
+# What the CUDA C calls the descriptions of those matrices.
+MAPS = "hs_maps"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A matrix that the tensor memory unit copies boxes of: 128 bytes of some rows, with the 128-byte swizzle.
+
+    Attributes:
+        argument: the buffer.
+        size: bytes of a row.
+        rows: of the matrix; those behind it are read as zeros.
+        height: rows of a box.
+    """
+
+    argument: str
+    size: int
+    rows: int
+    height: int
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -14,6 +36,7 @@ class Launch:
         arguments: names of the buffers that it takes, in its order.
         grid, block: how many blocks, and threads of each, along x, y and z.
         shared: bytes of shared memory that are asked for at the launch, besides what the code declares.
+        boxes: what the constant ``MAPS`` of the code describes, in its order.
     """
 
     name: str
@@ -21,6 +44,7 @@ class Launch:
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
     shared: int = 0
+    boxes: tuple[Box, ...] = ()
 
     @property
     def threads(self) -> int:

@@ -18,8 +18,8 @@ static __device__ __forceinline__ void hs_scaled(
   #pragma unroll
   for (int n = 0; n < NT; ++n) right[n] = __ldg(sw + (column + n * 8) / 128 * STEPS + step);
   #pragma unroll
-  for (int at = 0; at < MT * NT * 4; ++at) part[at] = 0.0f;
-  hs_product(part, tiles, step, thread);
+  for (int at = 0; at < MT * NT * 4 * (1 - WGMMA); ++at) part[at] = 0.0f;
+  hs_product(part, tiles, step, thread, 0);
   #pragma unroll
   for (int m = 0; m < MT; ++m) {
     #pragma unroll

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tvm_ffi
 
-from schedules.cuda.launch import Launch, Source
+from schedules.cuda.launch import BOXES, CLUSTER, Box, Launch, Source
 from schedules.workload import numpy_dtype
 from targets import Target
 from targets.errors import InputError
@@ -28,6 +31,11 @@ static inline __device__ ulonglong4 make_ulonglong4(
   return made;
 }
 """
+# Where kernels begin; inner ones in CUDA C stand before.
+KERNEL = 'extern "C" __global__'
+# What a reduction over the threads of several warps gave, in shared memory, and changed there by every thread: TVM has
+# numbers that are computed from a reduction's take its place, and only then puts it in shared memory.
+RACE = re.compile(r"red_result_ptr\w*\)\[[^=\n]*\] = .*red_result_ptr")
 DYNAMIC_SHARED = "tirx.use_dyn_shared_memory"
 
 
@@ -53,7 +61,14 @@ def source(module: tvm.IRModule, target: Target) -> Source:
         raise InputError(f"none of the program's loops is bound to threads: it has no kernel for {target.name}")
     known = {buffer.name for func in module.functions.values() for buffer in func.params}
     launches = [_launch(call, known) for func in host.functions.values() for call in _calls(func)]
-    head, mark, code = texts[0].partition('extern "C"')
+    if RACE.search(texts[0]):
+        raise InputError("TVM would have all threads of a row change what they reduced where they share it")
+    head, mark, code = texts[0].partition(f"{KERNEL} ")
+    attributes = next(iter(module.functions.values())).attrs or {}
+    if CLUSTER in attributes:
+        boxes = tuple(Box(*box) for box in json.loads(str(attributes[BOXES])))
+        launches = [replace(launch, boxes=boxes) for launch in launches]
+        code = code.replace("main_kernel(", f"__cluster_dims__({int(attributes[CLUSTER])}, 1, 1) main_kernel(")
     return Source(head + EIGHT + mark + code, tuple(launches))
 
 

@@ -62,7 +62,7 @@ static __device__ __forceinline__ void hs_matrices(unsigned* to, unsigned from) 
 }
 
 // A warp's part of the product of the tiles of a step, added to its sums.
-static __device__ __forceinline__ void hs_product(float* sums, void* tiles, int step, int thread) {
+static __device__ __forceinline__ void hs_product(float* sums, void* tiles, int step, int thread, int = 1) {
   int lane = thread & 31, warp = thread >> 5;
   unsigned left = hs_address(tiles) + step % STAGES * (ROWS + COLUMNS) * 128;
   unsigned right = left + (ROWS + warp % ACROSS * NT * 8) * 128;
@@ -105,16 +105,17 @@ static __device__ __forceinline__ unsigned long long hs_matrix(unsigned at) {
   return ((unsigned long long)(at & 0x3FFFF) >> 4) | (1ull << 16) | (64ull << 32) | (1ull << 62);
 }
 
-// A warpgroup's part of the product of the tiles of a step, added to its sums; PENDING of them may not be done yet.
-static __device__ __forceinline__ void hs_product(float* d, void* tiles, int step, int thread) {
+// A warpgroup's part of the product of the tiles of a step, added to its sums, or in their place where `add` is 0;
+// PENDING of them may not be done yet.
+static __device__ __forceinline__ void hs_product(float* d, void* tiles, int step, int thread, int add = 1) {
   unsigned at = hs_address(tiles) + step % STAGES * (ROWS + COLUMNS) * 128;
   unsigned long long left = hs_matrix(at + (thread >> 7) * 64 * 128), right = hs_matrix(at + ROWS * 128);
   asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory");
   #pragma unroll
   for (int part = 0; part < 4; ++part) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %@ADD@, 0;\n"
                  "wgmma.mma_async.sync.aligned.@SHAPE@ {@SUMS@}, %@LEFT@, %@RIGHT@, p, 1, 1@ORDER@;\n}\n"
-                 : @BOUND@ : "l"(left + part * 2), "l"(right + part * 2));
+                 : @BOUND@ : "l"(left + part * 2), "l"(right + part * 2), "r"(add | part));
   }
   asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory");
   asm volatile("wgmma.wait_group.sync.aligned %0;\n" :: "n"(PENDING) : "memory");
@@ -174,6 +175,7 @@ def kernels(sizes: Mapping[str, int], dtype: str) -> str:
             "BOUND": ", ".join(f'"+f"(d[{at}])' for at in range(count)),
             "LEFT": str(count),
             "RIGHT": str(count + 1),
+            "ADD": str(count + 2),
             "ORDER": ", 0, 0" if dtype == "bfloat16" else "",
             "FENCE": FENCE,
             "FINISH": FINISH,

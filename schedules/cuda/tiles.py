@@ -6,14 +6,19 @@ multiplied and finished by inner kernels in CUDA C; in the plain form that is wr
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedules.cuda import tensor_text
+from schedules.cuda import bulk_text, tensor_text
+from schedules.cuda.launch import BOXES, CLUSTER
 from schedules.workload import Argument, numpy_dtype
+
+# Rows of a tile that the barriers of places in shared memory take.
+BARRIERS = 8
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Tiles:
         group: tiles of rows that neighbouring blocks walk through before the next tile of columns.
         wgmma: products by warpgroups (1) or by warps (0).
         pending: products of warpgroups that may be under way while the next is started.
+        bulk: thread blocks of a cluster whose tiles the tensor memory unit copies; 0 where threads copy them.
     """
 
     m: int
@@ -43,6 +49,7 @@ class Tiles:
     group: int
     wgmma: int
     pending: int
+    bulk: int = 0
 
     @property
     def depth(self) -> int:
@@ -81,18 +88,18 @@ class Tiles:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
-        return 32 * math.prod(self.warps)
+        """Threads of a block; a warpgroup more than multiplies where the tensor memory unit copies."""
+        return 32 * math.prod(self.warps) + 128 * bool(self.bulk)
 
     @property
     def sums(self) -> int:
         """Sums of a thread."""
-        return self.rows * self.columns // self.threads
+        return self.rows * self.columns // (32 * math.prod(self.warps))
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
-        return self.stages * (self.rows + self.columns) * tensor_text.ROW
+        return (self.stages * (self.rows + self.columns) + BARRIERS * bool(self.bulk)) * tensor_text.ROW
 
     def sizes(self) -> dict[str, int]:
         """What the inner kernels want to know, by the names of ``tensor_text.kernels``."""
@@ -229,6 +236,8 @@ class TiledProduct(ABC):
         from tvm.script.ir_builder import tirx as T
 
         t = self.tiles
+        if t.bulk:
+            return self._bulk()
         code = tensor_text.kernels(t.sizes(), t.dtype) + self.text
 
         def call(name: str, *arguments: Any) -> None:
@@ -258,6 +267,38 @@ class TiledProduct(ABC):
             call(*self.store(buffers, sums, (row, column, thread)))
         return builder.get()
 
+    def _bulk(self) -> Any:
+        """The program for a GPU whose tensor memory unit copies the tiles: one inner kernel does all of a tile."""
+        from tvm.backend.cuda.op import cuda_func_call
+        from tvm.script.ir_builder import tirx as T
+
+        t = self.tiles
+        takes = [f"const float* {name}" for name in self.streamed]
+        heavy = t.rows == 128 and t.sums * (1 + bool(takes)) > 96
+        text = bulk_text.stream(t.bulk, heavy, takes, self.streaming)
+        code = tensor_text.kernels(t.sizes(), t.dtype) + self.text + text
+        size = t.steps * tensor_text.ROW
+        boxes = [(self.left, size, t.m, t.rows), (self.right, size, t.n, t.columns // t.bulk)]
+        with (
+            _Function(self.arguments, {BOXES: json.dumps(boxes), CLUSTER: t.bulk}) as (builder, buffers),
+            T.thread_binding(0, t.blocks, thread="blockIdx.x") as block,
+            T.thread_binding(0, t.threads, thread="threadIdx.x") as lane,
+            T.sblock("tile"),
+        ):
+            at, thread = T.axis.spatial(t.blocks, block), T.axis.spatial(t.threads, lane)
+            self._touches(buffers)
+            rows = t.stages * (t.rows + t.columns) + BARRIERS
+            tiles = T.sblock_alloc_buffer((rows, t.depth), t.dtype, scope="shared.dyn")
+            given = [buffers[name].data for name in (self.arguments[-1].name, *self.streamed)]
+            given.insert(1, tiles.data)
+            T.evaluate(cuda_func_call("hs_stream", *given, *t.place(at), thread, source_code=code))
+        return builder.get()
+
+    streamed: tuple[str, ...] = ()
+    """Inputs in float32 that ``streaming`` reads besides the tiles."""
+    streaming = "hs_product(sums, tiles, step, thread)"
+    """The call that multiplies the tiles of a step where the tensor memory unit copies them."""
+
     def _function(self) -> Any:
         return _Function(self.arguments)
 
@@ -273,8 +314,8 @@ class TiledProduct(ABC):
 class _Function:
     """The frames of a function ``main`` with these arguments and a root block; gives the builder and the buffers."""
 
-    def __init__(self, arguments: Sequence[Argument]) -> None:
-        self.arguments = arguments
+    def __init__(self, arguments: Sequence[Argument], attributes: Mapping[str, Any] | None = None) -> None:
+        self.arguments, self.attributes = arguments, attributes or {}
 
     def __enter__(self) -> tuple[Any, dict[str, Any]]:
         from contextlib import ExitStack
@@ -286,7 +327,7 @@ class _Function:
         builder = self.frames.enter_context(IRBuilder())
         self.frames.enter_context(T.prim_func(s_tir=True))
         T.func_name("main")
-        T.func_attr({"tirx.noalias": True})
+        T.func_attr({"tirx.noalias": True, **self.attributes})
         buffers = {a.name: T.arg(a.name, T.buffer(a.shape, a.dtype)) for a in self.arguments}
         self.frames.enter_context(T.sblock("root"))
         return builder, buffers

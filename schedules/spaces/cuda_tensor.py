@@ -31,7 +31,7 @@ class CudaTensor(CudaSpace):
     """Knobs: those of ``Tiles``, the tile of a thread block being ``rows`` by ``columns``."""
 
     name: ClassVar[str] = "cuda_tensor"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, workload: Workload, target: Target) -> None:
         super().__init__(workload, target)
@@ -61,9 +61,10 @@ class CudaTensor(CudaSpace):
             "down": [1, 2, 4],
             "across": [1, 2, 4],
             "stages": [n for n in (2, 3, 4, 5, 6, 8) if n <= max(3, self.steps)],
-            "group": [n for n in (1, 4, 8, 16) if n <= -(-self.op.m // 16)],
+            "group": [n for n in (1, 2, 4, 8, 16) if n <= -(-self.op.m // 16)],
             "wgmma": warpgroups,
             "pending": [0] if self.scaled else warpgroups,
+            "bulk": [0, 1, 2] if warpgroups[1:] else [0],
         }
 
     def tiles(self, config: Mapping[str, int]) -> Tiles:
@@ -79,7 +80,12 @@ class CudaTensor(CudaSpace):
             or t.pending > t.wgmma
         ):
             return False
-        if t.group > t.height:
+        if t.group > t.height or (t.bulk and not t.wgmma):
+            return False
+        if t.bulk > 1 and (t.group % 2 or t.height % 2):
+            return False
+        # An even share of a multiprocessor's registers has to do where more than two warpgroups multiply.
+        if t.bulk and t.rows > 128 and t.sums * (1 + self.scaled) > (96 if t.rows == 192 else 64):
             return False
         if t.wgmma:
             return t.rows % 64 == 0 and t.across == t.down == 1 and t.sums * (1 + self.scaled) <= 128
@@ -90,15 +96,25 @@ class CudaTensor(CudaSpace):
 
     def seeds(self) -> list[Schedule]:
         wanted = [
-            (128, 256, 1, 1, 4, 1, 1),
-            (128, 128, 1, 1, 3, 1, 0),
-            (128, 128, 2, 2, 3, 0, 0),
-            (64, 128, 1, 1, 6, 1, 1),
-            (64, 64, 2, 2, 6, 0, 0),
-            (16, 32, 1, 2, 8, 0, 0),
+            (128, 256, 1, 1, 4, 1, 1, 2),
+            (128, 256, 1, 1, 4, 1, 1, 1),
+            (128, 128, 1, 1, 6, 1, 0, 2),
+            (128, 128, 1, 1, 6, 1, 0, 1),
+            (256, 128, 1, 1, 4, 1, 0, 1),
+            (128, 128, 1, 1, 6, 1, 1, 2),
+            (128, 64, 1, 1, 8, 1, 1, 2),
+            (64, 128, 1, 1, 8, 1, 1, 1),
+            (64, 64, 1, 1, 8, 1, 1, 1),
+            (64, 32, 1, 1, 8, 1, 1, 1),
+            (128, 256, 1, 1, 4, 1, 1, 0),
+            (128, 128, 1, 1, 3, 1, 0, 0),
+            (128, 128, 2, 2, 3, 0, 0, 0),
+            (64, 128, 1, 1, 6, 1, 1, 0),
+            (64, 64, 2, 2, 6, 0, 0, 0),
+            (16, 32, 1, 2, 8, 0, 0, 0),
         ]
         found = []
-        for rows, columns, down, across, stages, wgmma, pending in wanted:
+        for rows, columns, down, across, stages, wgmma, pending, bulk in wanted:
             height, deepest = -(-self.op.m // rows), max(2 + pending, self.steps)
             config = {
                 "rows": rows,
@@ -109,6 +125,7 @@ class CudaTensor(CudaSpace):
                 "group": max(n for n in self.domain["group"] if n <= min(8, height)),
                 "wgmma": wgmma,
                 "pending": pending,
+                "bulk": bulk,
             }
             found.append(self.nearest(config))
         return list(dict.fromkeys(schedule for schedule in found if schedule is not None))
@@ -164,6 +181,9 @@ class _Dense(TiledProduct):
 class _Scaled(_Dense):
     def factors(self, buffers: Mapping[str, Any], row: Any, column: Any, step: Any) -> list[Any]:
         return [buffers["SA"][row, step], buffers["SW"][column // BLOCK, step]]
+
+    streamed = ("SA", "SW")
+    streaming = "hs_scaled(sums, tiles, SA, SW, row, column, step, thread)"
 
     @property
     def text(self) -> str:

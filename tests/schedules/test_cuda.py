@@ -8,9 +8,12 @@ import re
 
 import numpy as np
 import pytest
+import tvm
 
+from schedules.axes import child_blocks
+from schedules.cuda.launch import Box
 from schedules.cuda.serial import serial
-from schedules.cuda.source import source
+from schedules.cuda.source import RACE, source
 from schedules.cuda.space import CudaSpace
 from schedules.operators.act_quant import ActQuant
 from schedules.operators.gelu import Gelu
@@ -68,11 +71,41 @@ def test_cuda_c_and_how_it_is_started(name, operator):
     (launch,) = made.launches
     assert set(launch.arguments) <= {argument.name for argument in workload.arguments}
     assert {argument.name for argument in workload.output_arguments} <= set(launch.arguments)
-    assert f"__launch_bounds__({launch.threads}) {launch.name}(" in made.text
-    declared = re.search(rf"void __launch_bounds__\(\d+\) {launch.name}\(([^)]*)\) {{", made.text)
+    bounds = rf"void __launch_bounds__\({launch.threads}\) (?:__cluster_dims__\([12], 1, 1\) )?"
+    declared = re.search(rf"{bounds}{launch.name}\(([^)]*)\) {{", made.text)
     assert declared and [part.split()[-1] for part in declared[1].split(",")] == [f"{n}_ptr" for n in launch.arguments]
     assert launch.grid[0] * launch.threads > 0 and launch.threads <= 1024
     assert launch.shared <= 232448
+
+
+def test_one_number_a_row_is_not_changed_where_warps_share_it():
+    """Sixty-four threads a row: TVM would let both warps scale the maximum in place, the second one twice."""
+    workload = Workload.of(ActQuant(4, 256))
+    space = spaces()["cuda_rows"](workload, H100)
+    schedule = space.schedule({"rows": 4, "lanes": 64, "vector": 2, "keep": 0})
+    text = source(space.apply(schedule), H100).text
+    assert "red_result_ptr" in text and not RACE.search(text)
+    sch = tvm.s_tir.Schedule(space.apply(schedule))
+    block = next(block for block in child_blocks(sch) if sch.get(block).writes[0].source.name == "SQ")
+    sch.reverse_compute_at(sch.cache_write(block, 0, "local"), sch.get_loops(block)[-2])
+    with pytest.raises(InputError, match="change what they reduced"):
+        source(sch.mod, H100)
+
+
+def test_tiles_that_the_tensor_memory_unit_copies():
+    workload = Workload.of(Linear(300, 512, 1024, BF16, BF16))
+    space = spaces()["cuda_tensor"](workload, H100)
+    tile = {"rows": 128, "columns": 256, "down": 1, "across": 1, "stages": 4}
+    alone = space.schedule(tile | {"group": 2, "wgmma": 1, "pending": 1, "bulk": 1})
+    (launch,) = source(space.apply(alone), H100).launches
+    assert launch.threads == 384 and launch.arguments == ("C",)
+    assert launch.boxes == (Box("A", 2048, 300, 128), Box("W", 2048, 512, 256))
+    # Three tiles of rows are no pairs, and pairs are what a cluster is made of.
+    assert not space.allows(alone.config | {"bulk": 2})
+    pairs = spaces()["cuda_tensor"](Workload.of(Linear(512, 512, 1024, BF16, BF16)), H100)
+    made = source(pairs.apply(pairs.schedule(alone.config | {"bulk": 2})), H100)
+    assert made.launches[0].boxes == (Box("A", 2048, 512, 128), Box("W", 2048, 512, 128))
+    assert "__cluster_dims__(2, 1, 1) main_kernel(" in made.text
 
 
 def test_every_workload_has_a_default():

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from schedules.cuda.launch import Launch, Source
+from schedules.cuda.launch import Box, Launch, Source
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.cuda.cubin import compile_source
@@ -24,7 +24,14 @@ from tuner.cuda.cubin import compile_source
 def launches(line: Mapping[str, Any]) -> tuple[Launch, ...]:
     """The kernels of a line of a plan."""
     return tuple(
-        Launch(at["name"], tuple(at["arguments"]), tuple(at["grid"]), tuple(at["block"]), at["shared"])
+        Launch(
+            name=at["name"],
+            arguments=tuple(at["arguments"]),
+            grid=tuple(at["grid"]),
+            block=tuple(at["block"]),
+            shared=at["shared"],
+            boxes=tuple(Box(**box) for box in at.get("boxes", ())),
+        )
         for at in line["launches"]
     )
 

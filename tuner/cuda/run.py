@@ -18,6 +18,8 @@ from typing import Any
 
 # A child that says nothing for so long hangs; torch.compile takes its time with the first operators.
 SILENCE_S = 40
+# So many lost kernels, and no more are tried that wait for the tensor memory unit.
+LOST = 4
 
 
 def run(folder: Path, out: Path, seconds: float) -> None:
@@ -27,7 +29,11 @@ def run(folder: Path, out: Path, seconds: float) -> None:
     skip: list[str] = []
     while time.monotonic() < deadline:
         done = sorted({line["case"] for line in lines if line["event"] == "case"})
-        request = {"folder": str(folder), "done": done, "skip": skip, "seconds": deadline - time.monotonic()}
+        # Each lost process costs seconds: after a few, those kernels are left out that a run most likely loses.
+        request = {
+            "folder": str(folder), "done": done, "skip": skip, "boxes": len(skip) < LOST,
+            "seconds": deadline - time.monotonic(),
+        }  # fmt: skip
         ended, last = _child(request, lines, deadline)
         out.write_text(json.dumps(lines))
         if ended or last is None:

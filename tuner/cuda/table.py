@@ -47,6 +47,8 @@ def results(plan: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], built: 
                 entrant |= {"schedule": known[at]["schedule"], "resources": resources}
             else:
                 entrant["peer"] = at
+                # Operands of another type, for want of torch's own: not the same product, and so marked.
+                entrant["stand in"] = at in line.get("others", ())
             entrants.append(entrant)
         cases.append(
             {key: case[key] for key in ("operator", "params", "label", "workload", "flops", "bytes")}
@@ -77,7 +79,10 @@ def _summary(samples: Sequence[float]) -> dict[str, float]:
 
 
 def table(found: Mapping[str, Any]) -> Iterable[str]:
-    """Lines of a table in Markdown; times in microseconds, cold caches, warm ones in parentheses."""
+    """Lines of a table in Markdown; times in microseconds, cold caches, warm ones in parentheses.
+
+    A dagger marks a peer that computes from operands of another type, where torch has nothing for these.
+    """
     yield "| operator | best of ours | its space | TVM's default | torch | ours against torch | of the floor |"
     yield "|---|---|---|---|---|---|---|"
     for case in found["cases"]:
@@ -88,7 +93,10 @@ def table(found: Mapping[str, Any]) -> Iterable[str]:
         if not tuned:
             continue
         best = tuned[0]
-        peer = f"{_times(peers[0])} {peers[0]['peer']}" if peers else ""
+        same = [entrant for entrant in peers if not entrant.get("stand in")]
+        peers = same or peers
+        mark = "" if same else " †"
+        peer = f"{_times(peers[0])} {peers[0]['peer']}{mark}" if peers else ""
         ratio = f"{peers[0]['cold']['median'] / best['cold']['median']:.2f}" if peers else ""
         yield (
             f"| {case['operator']} {case['label']} | {_times(best)} | {best['schedule']['space']} "

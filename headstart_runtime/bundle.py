@@ -15,14 +15,16 @@ from pathlib import Path
 import tvm_ffi
 
 from headstart_runtime.chip import check_chip
-from headstart_runtime.digests import SUMS, Folder, check_sums
+from headstart_runtime.digests import Folder
 from headstart_runtime.errors import HeadstartError, InputError
 from headstart_runtime.family import Family
 from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import BundleKernel, Manifest
 from headstart_runtime.pool import FUNCTION, count, set_up
+from headstart_runtime.verify import MANIFEST, is_bundle, verify, verify_folder
 
-MANIFEST = "manifest.json"
+__all__ = ["MANIFEST", "PREPARE", "Bundle", "is_bundle", "load", "verify"]
+
 # What the symbol of a function that lays out weights ends in, as ``schedules/lower.py`` has it.
 PREPARE = "_prepare"
 
@@ -127,7 +129,7 @@ def load(
 
 
 def _load(folder: Folder, threads: int | None, pool: str, any_chip: bool) -> Bundle:
-    manifest, digest = _verify(folder)
+    manifest, digest = verify_folder(folder)
     check_chip(manifest.target, any_chip)
     file = folder.path / manifest.library
     try:
@@ -152,37 +154,3 @@ def _spelled(folder: Folder, name: str, digest: str) -> str:
     with _lock:
         number = _numbers.setdefault(digest, len(_numbers))
     return f"{folder.loadable}/{'/' * number}{name}"
-
-
-def verify(path: str | os.PathLike[str]) -> tuple[Manifest, str]:
-    """Check every byte of a bundle without running any of it.
-
-    Returns:
-        The manifest, and the digest that names the bundle: SHA-256 of its ``SHA256SUMS``, in hex.
-
-    Raises:
-        InputError: no such directory, a file missing, changed, unexpected or not a plain file, a manifest that
-            cannot be read; the message names the file.
-    """
-    with Folder(Path(path)) as folder:
-        return _verify(folder)
-
-
-def _verify(folder: Folder) -> tuple[Manifest, str]:
-    files, digest = check_sums(folder)
-    if MANIFEST not in files:
-        raise InputError(f"{folder.path / SUMS} does not list {MANIFEST}")
-    try:
-        manifest = Manifest.loads(folder.read(MANIFEST).decode())
-    except UnicodeDecodeError:
-        raise InputError(f"{folder.path / MANIFEST} is not UTF-8") from None
-    except InputError as error:
-        raise InputError(f"{folder.path}: {error}") from None
-    if files != {MANIFEST, manifest.library}:
-        raise InputError(f"{folder.path / SUMS} must list {MANIFEST} and {manifest.library}, and nothing else")
-    return manifest, digest
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a directory looks like a bundle, whole or damaged."""
-    return (path / SUMS).is_file() and (path / MANIFEST).is_file()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.bundle import Bundle
 from headstart_runtime.errors import HeadstartError, InputError
 from headstart_runtime.family import Family
@@ -15,7 +16,6 @@ from headstart_runtime.kernel import Kernel
 from headstart_runtime.manifest import BundleKernel
 from headstart_runtime.misses import Miss
 from headstart_runtime.row_plan import BundleFamily
-from headstart_runtime.signature import KernelArgument
 from headstart_runtime.weights import Weights, dtype_name
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import tvm_ffi
 
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.dlpack import rows_of, tensor
 from headstart_runtime.kernel import Kernel, Prepared
 from headstart_runtime.memory import empty
 from headstart_runtime.row_plan import BundleFamily, Slice, slices
-from headstart_runtime.signature import KernelArgument, Signature
+from headstart_runtime.signature import Signature
 
 # Numbers of rows whose plan is kept ready.
 READY = 1024

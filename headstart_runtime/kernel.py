@@ -9,8 +9,9 @@ from typing import Any
 
 import tvm_ffi
 
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.memory import empty
-from headstart_runtime.signature import KernelArgument, Signature
+from headstart_runtime.signature import Signature
 
 
 @dataclass(frozen=True)

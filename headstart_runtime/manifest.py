@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any
 
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.digests import FILE_NAME
 from headstart_runtime.errors import InputError
 from headstart_runtime.row_plan import BundleFamily, check_families
-from headstart_runtime.signature import KernelArgument
 
 SCHEMA = "headstart-bundle/3"
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import tvm_ffi
-
 from schedules.schedule import Schedule
 from schedules.space import apply
 from schedules.workload import Argument, Workload, numpy_dtype
@@ -58,6 +56,7 @@ def unaligned(func: PrimFunc) -> PrimFunc:
     made from that promise end the process on an array of numpy, which keeps to 16. Loads without the promise are as
     fast where the address happens to be a multiple of 64.
     """
+    import tvm_ffi
     from tvm.ir import Var
     from tvm.s_tir import SBlock
 

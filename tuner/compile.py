@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart_runtime import bundle, manifest
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.digests import write_sums
 from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import Manifest
 from headstart_runtime.row_plan import BundleFamily
-from headstart_runtime.signature import KernelArgument
 from schedules.canonical import canonical
 from schedules.lower import PREPARE, lower, prepared
 from schedules.schedule import Schedule

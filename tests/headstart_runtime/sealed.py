@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart_runtime import bundle
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.chip import here
 from headstart_runtime.digests import write_sums
 from headstart_runtime.machine import code_features
@@ -20,7 +21,6 @@ from headstart_runtime.manifest import (
     Provenance,
 )
 from headstart_runtime.row_plan import AnyKernel, BundleFamily, FamilyKernel, RowRange
-from headstart_runtime.signature import KernelArgument
 
 # This machine, but for the name of its chip.
 TARGET = BundleTarget(

@@ -15,10 +15,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart_runtime.argument import KernelArgument
 from headstart_runtime.digests import FILE_NAME
 from headstart_runtime.manifest import ROLES, SCHEMA, SYMBOL, TIERS, BundleKernel, BundlePolicy, Manifest, Provenance
 from headstart_runtime.row_plan import AnyKernel
-from headstart_runtime.signature import KernelArgument
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "bundle.schema.json"
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart_runtime import bundle
+from headstart_runtime.verify import is_bundle, verify
 from targets.errors import HeadstartError, InputError
 from tuning_db.deploy.cache import Cache
 from tuning_db.deploy.history import Deployed, History
@@ -107,15 +107,15 @@ class Deployment:
     def _place(self, lock: Lock, directory: Path) -> bool:
         """Make the directory the bundle of a lock; returns whether it was not that already."""
         try:
-            if bundle.verify(directory)[1] == lock.bundle.bundle:
+            if verify(directory)[1] == lock.bundle.bundle:
                 return False
         except InputError:
             pass
-        with replacing(directory, bundle.is_bundle) as work:
+        with replacing(directory, is_bundle) as work:
             for name, file in lock.bundle.files.items():
                 if not self._cache.copy(file, work / name):
                     raise HeadstartError(f"the cache in {self._cache.folder} lacks {name}; pull again")
-            manifest, digest = bundle.verify(work)
+            manifest, digest = verify(work)
             if digest != lock.bundle.bundle:
                 raise HeadstartError(f"the bundle is {digest}, and should be {lock.bundle.bundle}: refused")
             if manifest.target.fingerprint != lock.selection.target:

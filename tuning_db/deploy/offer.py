@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headstart_runtime.bundle import MANIFEST
 from headstart_runtime.manifest import Manifest
+from headstart_runtime.verify import MANIFEST
 from schedules.schedule import Schedule
 from targets.errors import HeadstartError
 from tuning_db.deploy.lock import Origin

@@ -87,6 +87,10 @@ def build(
     _print_gaps(built.manifest)
     _print_families(built.manifest)
     for family in selected.families:
+        if family.slower:
+            first, last = family.slower[0], family.slower[-1]
+            what = f"{', '.join(family.entry.names)} at {len(family.slower)} numbers of rows from {first} to {last}"
+            click.echo(f"Slower than the default schedule: {what}. More tuning may mend that, or --layouts 2.")
         if family.unmeasured:
             what = f"{', '.join(family.entry.names)} at {', '.join(map(str, family.unmeasured))} rows"
             click.echo(f"Not measured: {what}. It runs the default schedule there: tune it.")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Primes that are tried: one may be a number that the program has anyway.
 PRIMES = 5
+# How many times the most rows primes are looked for up to.
+BEYOND = 4
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,13 @@ class SelectedFamily:
 
     Attributes:
         programs: of its functions for any number of rows.
+        slower: numbers of rows whose plan takes longer than the default schedule would, as far as was measured.
         unmeasured: numbers of rows that were asked for and have no good trial: plans are a guess there.
     """
 
     entry: BundleFamily
     programs: tuple[AnyRows, ...] = ()
+    slower: tuple[int, ...] = ()
     unmeasured: tuple[int, ...] = ()
 
 
@@ -82,8 +86,12 @@ def any_rows(operator: Operator, most: int, target: Target) -> list[AnyRows]:
     def exact(rows: int) -> PrimFunc:
         return lower(Workload.of(with_rows(operator, rows)), DEFAULT, target)["main"]
 
-    ranges = _alike(2, most, lambda rows: _shape(exact(rows)))
-    found = [_general(first, last, exact) for first, last in ranges]
+    found = []
+    # The last range goes on beyond the most, where there are primes enough.
+    for first, last in _alike(2, BEYOND * most, lambda rows: _shape(exact(rows))):
+        if first > most:
+            break
+        found.append(_general(first, min(last, most), last, exact))
     return [one for one in found if one is not None]
 
 
@@ -107,12 +115,16 @@ def _shape(program: PrimFunc) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def _general(first: int, last: int, exact: Callable[[int], PrimFunc]) -> AnyRows | None:
-    """The program of a range; None where there is none that is right at its ends and halfway."""
+def _general(first: int, last: int, end: int, exact: Callable[[int], PrimFunc]) -> AnyRows | None:
+    """The program of a range; None where there is none that is right at its ends and halfway.
+
+    Args:
+        end: up to which other numbers of rows have a program like those of the range.
+    """
     from tvm.tirx import Var
 
     rows = Var("rows", "int32")
-    for one, other in pairwise(_primes(first, last)):
+    for one, other in pairwise(_primes(first, end)):
         made = _replaced(exact(one), one, rows)
         if not tvm_ffi.structural_equal(made, _replaced(exact(other), other, rows)):
             continue

@@ -18,13 +18,15 @@ from tuner.compile import layout_of
 from tuner.frontend.model import Model
 from tuner.task import DEFAULT, Task, read_task
 from tuning_db.records import Policy, Toolchain
-from tuning_db.row_plan import Costs, Plans, interpolated
+from tuning_db.row_plan import CALL_S, Costs, Plans, interpolated
 from tuning_db.store import Store
 
 # Schedules of one workload whose layout of weights is looked at, the fastest first: each must be lowered.
 LOOKED_AT = 12
 # A champion beat the others in turn; one that was timed alone must have been this much faster to go before it.
 TRUST = 1.1
+# What a plan weighs that takes longer than the default schedule.
+WORSE = 10.0
 # Bytes a second at which rows are copied into a padded array and out of one.
 COPY_RATE = 5e9
 
@@ -114,6 +116,13 @@ class Measured:
             return None
         return Costs(best, copy=self._row_bytes / COPY_RATE, any=self._any() if None in allowed else ())
 
+    @property
+    def usual(self) -> list[float]:
+        """Seconds of a call of the default schedule for just so many rows, by rows; where nothing is known, no end."""
+        most = self.family.most
+        known = interpolated(self.default, most) if self.default else [float("inf")] * (most + 1)
+        return [seconds + CALL_S for seconds in known]
+
     def _any(self) -> list[float]:
         """Seconds of the default schedule for any number of rows, by rows."""
         if not self.default:
@@ -133,20 +142,22 @@ class Measured:
     def layouts(self, count: int = 1) -> tuple[str | None, ...]:
         """The ``count`` layouts of the weights with which the plans for all numbers of rows cost least together.
 
-        A number of rows weighs as much as there are fewer of its size: each doubling of them the same.
+        A number of rows weighs as much as there are fewer of its size: each doubling of them the same. Where the
+        default schedule would be faster than the plan, it weighs ten times that.
         """
         known = sorted({option.layout for found in self.options.values() for option in found}, key=str)
         every = self.costs(known)
         if every is None:
             return ()
         most = self.family.most
-        least = Plans(every, most).seconds
+        least, usual = Plans(every, most).seconds, self.usual
         chosen: list[str | None] = []
 
         def dearness(layout: str | None) -> float:
             costs = self.costs([*chosen, layout])
             seconds = Plans(costs, most).seconds if costs else [float("inf")] * (most + 1)
-            return sum(seconds[rows] / least[rows] / rows for rows in range(1, most + 1))
+            weights = (WORSE if seconds[rows] > usual[rows] else 1.0 for rows in range(1, most + 1))
+            return sum(weight * seconds[at] / least[at] / at for at, weight in enumerate(weights, 1))
 
         while len(chosen) < min(count, len(known)):
             chosen.append(min((layout for layout in known if layout not in chosen), key=dearness))
@@ -210,14 +221,32 @@ def moved(found: Measured, task: Task, rows: int, layouts: Sequence[str | None],
     candidates += [found.options[other][0].schedule for other in near]
     schedules: list[Schedule] = []
     for schedule in candidates:
-        space = task.spaces.get(schedule.space)
-        there = space.nearest(schedule.config) if space is not None and space.version == schedule.version else None
+        there = _moved(task, schedule)
         if there is not None and there not in schedules:
             schedules.append(there)
         if len(schedules) == 2 * count:
             break
     fits = {schedule: _fits(task, schedule, found.target, layouts) for schedule in schedules}
     return [DEFAULT, *sorted(schedules, key=lambda schedule: not fits[schedule])[:count]]
+
+
+def elsewhere(found: Measured, task: Task, rows: int) -> list[Schedule]:
+    """What is best for other numbers of rows in a layout of the weights that was not tried for so many, moved here."""
+    known = {option.layout for option in found.options.get(rows, ())}
+    schedules: dict[str | None, Schedule] = {}
+    for other, options in sorted(found.options.items(), key=lambda item: abs(item[0] - rows)):
+        if other == rows or not options or options[0].layout in {*known, *schedules}:
+            continue
+        there = _moved(task, options[0].schedule)
+        if there is not None and _fits(task, there, found.target, [options[0].layout]):
+            schedules[options[0].layout] = there
+    return list(schedules.values())
+
+
+def _moved(task: Task, schedule: Schedule) -> Schedule | None:
+    """The schedule that is most like one of another number of rows; None where there is none."""
+    space = task.spaces.get(schedule.space)
+    return space.nearest(schedule.config) if space is not None and space.version == schedule.version else None
 
 
 def _fits(task: Task, schedule: Schedule, target: Target, layouts: Sequence[str | None]) -> bool:

@@ -1,7 +1,8 @@
 """A job for a model at several steps: it tunes each, and measures what is best moved to other numbers of rows.
 
-Between the row counts that were asked for, those are measured whose plan loses most, with the default schedule and the
-best schedules of their neighbours: a few trials each, no search.
+First what is best for one of the steps is tried for the others, so that a layout of the weights that is best somewhere
+is known everywhere, as far as it can be. Then, between the row counts that were asked for, those are measured whose
+plan loses most, with the default schedule and the best schedules of their neighbours: a few trials each, no search.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from schedules.schedule import Schedule
 from tuner.executor import LocalExecutor
 from tuner.frontend.model import Model
 from tuner.job import Budget, Job
-from tuner.row_families import Family, Measured, families_of, measured, moved
+from tuner.row_families import Family, Measured, elsewhere, families_of, measured, moved
 from tuner.row_selecting import KERNELS
 from tuner.task import Task, load_task
 from tuner.tasks import register
@@ -35,16 +37,23 @@ class _Between:
     """A family whose rows in between are being measured.
 
     Attributes:
-        layouts: of the weights, that it is done for.
+        waiting: numbers of rows that were asked for and not yet compared by layouts.
         done: numbers of rows that need no more trials.
     """
 
     found: Measured
-    layouts: tuple[str | None, ...]
+    waiting: list[int]
     done: set[int] = field(default_factory=set)
+
+    @cached_property
+    def layouts(self) -> tuple[str | None, ...]:
+        """Of the weights, that rows in between are measured for; from when all that wait were compared."""
+        return self.found.layouts()
 
     def next(self) -> int | None:
         """The number of rows to measure, None where nothing would be worth it."""
+        if self.waiting:
+            return self.waiting[0]
         costs = self.found.costs(self.layouts)
         done = self.done | set(costs.kernels) if costs else set()
         if costs is None or len(done) >= KERNELS:
@@ -93,7 +102,8 @@ class RowJob(Job):
         while self._unread or self._families:
             if self._unread:
                 found = measured(self.store, self._unread.popleft(), target, policy, self._tools)
-                family = _Between(found, found.layouts())
+                layouts = {options[0].layout for options in found.options.values() if options}
+                family = _Between(found, [rows for rows in found.family.asked if len(layouts) > 1])
             else:
                 family = self._families.popleft()
             rows = family.next()
@@ -109,7 +119,10 @@ class RowJob(Job):
         if task.workload.id not in self._visiting:
             return super()._schedules(task)
         family, rows = self._visiting[task.workload.id]
-        schedules = moved(family.found, task, rows, family.layouts, TRIES)
+        if rows in family.waiting:
+            schedules = elsewhere(family.found, task, rows)
+        else:
+            schedules = moved(family.found, task, rows, family.layouts, TRIES)
         return [schedule for schedule in schedules if schedule.id not in task.seconds]
 
     def _visit(self, task: Task) -> None:
@@ -118,5 +131,8 @@ class RowJob(Job):
         finally:
             if task.workload.id in self._visiting:
                 family, rows = self._visiting.pop(task.workload.id)
-                family.done.add(rows)
                 family.found.take(rows, task)
+                if rows in family.waiting:
+                    family.waiting.remove(rows)
+                else:
+                    family.done.add(rows)

@@ -16,7 +16,7 @@ from tuner.task import DEFAULT
 from tuner.tasks import policy_for
 from tuner.toolchain import toolchain
 from tuning_db.records import Key, Policy, Status, Toolchain
-from tuning_db.row_plan import Plans, chosen, interpolated
+from tuning_db.row_plan import TRIFLE, Plans, chosen, interpolated
 from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection
 from tuning_db.store import Store
 
@@ -108,7 +108,9 @@ def _planned(
         any=tuple(AnyKernel(one.first, one.last, f"{family.workload(one.first).id}_any") for one in programs),
         plans=_ranges(plans, programs),
     )
-    return SelectedFamily(entry, programs, unmeasured), list(selected.values())
+    usual = found.usual
+    slower = tuple(rows for rows in range(1, family.most + 1) if plans.seconds[rows] > (1 + TRIFLE) * usual[rows])
+    return SelectedFamily(entry, programs, slower, unmeasured), list(selected.values())
 
 
 def _uses(plans: Plans, one: AnyRows) -> bool:

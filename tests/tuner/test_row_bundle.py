@@ -26,7 +26,7 @@ from tuner.bench.rows import bench_rows
 from tuner.compile import build_bundle
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.frontend.stored import store_workload
-from tuner.row_families import families_of, measured
+from tuner.row_families import Option, families_of, measured
 from tuner.row_selecting import RowSelection, select_rows
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
@@ -143,11 +143,16 @@ def test_plans_come_from_what_was_measured(selected: RowSelection, db: Path, tar
     assert {kernel.rows for kernel in entries["untuned"].kernels} <= set(ASKED)
     missing = {family.entry.names[0]: family.unmeasured for family in selected.families if family.unmeasured}
     assert missing == {"embed": (1, 12), "untuned": ASKED}
+    slower = {family.entry.names[0]: family.slower for family in selected.families if family.slower}
+    assert not slower
     with Store.open(db, create=False) as store:
         proj = families_of(MODELS)[0]
         found = measured(store, proj, target, policy_for("decode", target), toolchain(target))
     (layout,) = found.layouts()
     assert layout is not None and found.layouts(2) == (layout, None)
+    # Were the default schedule that fast for a row or two, a layout that loses so much to it would not be taken.
+    found.default[1], found.options[1] = 1e-6, [Option(DEFAULT, 1e-6, None)]
+    assert found.usual[1] == pytest.approx(6e-6) and found.layouts() == (None,)
 
 
 @pytest.mark.parametrize("name", OPERATORS)

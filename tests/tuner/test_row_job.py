@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from click.testing import CliRunner
 
 from cli.main import headstart
 from headstart_runtime import bundle
 from schedules.schedule import Schedule
+from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from tests.tuner.test_job import CHIP, POLICY, Simulated
+from tuner.compile import layout_of
 from tuner.executor import Outcome
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.job import Budget, Job
-from tuner.row_families import families_of, measured
+from tuner.row_families import Measured, Option, elsewhere, families_of, measured
 from tuner.row_job import TRIES, RowJob, job_for
 from tuner.task import DEFAULT
 from tuner.tasks import step_tasks
@@ -72,6 +75,25 @@ def test_rows_between_are_measured_where_a_bundle_gains_most(tmp_path: Path) -> 
         assert any(option.layout in found.layouts() for option in found.options[rows])
     costs = found.costs(found.layouts())
     assert costs is not None and set(between) <= set(costs.kernels)
+
+
+def test_layouts_that_are_best_for_one_step_are_tried_for_the_others(tmp_path: Path) -> None:
+    (family,) = families_of(MODELS)
+    found = Measured(family, CHIP)
+
+    def option(rows: int, vectors: int) -> Option:
+        space = Panels(family.workload(rows), CHIP)
+        schedule = next(s for s in iter(lambda: space.sample(rng), None) if s.config["vectors"] == vectors)
+        return Option(schedule, 1e-6, layout_of(space.workload, schedule, CHIP))
+
+    rng = np.random.default_rng(0)
+    found.options = {8: [option(8, 4)], 64: [option(64, 2)]}
+    with Store.open(tmp_path / "x.db") as store:
+        tasks = {task.workload.params["m"]: task for step in step_tasks(store, MODELS, CHIP, POLICY) for task in step}
+    (there,) = elsewhere(found, tasks[64], 64)
+    assert layout_of(tasks[64].workload, there, CHIP) == found.options[8][0].layout != found.options[64][0].layout
+    found.options[64].append(Option(there, 2e-6, found.options[8][0].layout))
+    assert elsewhere(found, tasks[64], 64) == [], "known there by now"
 
 
 def test_one_step_is_an_ordinary_job(tmp_path: Path) -> None:

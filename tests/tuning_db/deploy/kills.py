@@ -81,7 +81,7 @@ def kill_pulls(folder: Path, count: int, seed: int = 1) -> Counter[str]:
             depot.targets["targets"].clear()
             made = [made[-1], depot.publish(*generation(number))]
             depot.sign()
-            whole = Process(folder, depot.url).end(chance.uniform(0, 1.3 * took)) is not None
+            whole = Process(folder, depot.url).end(chance.uniform(0, took)) is not None
             old, new = generation(number - 1)[1], generation(number)[1]
             there = {old: "old", new: "new"}[library(folder)]
             pinned = {made[0].bundle: "old", made[1].bundle: "new"}[

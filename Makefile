@@ -16,6 +16,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd tuning_db/runtime && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p headstart_runtime
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -32,7 +32,7 @@ def recorded(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def bf16(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Kernels of a tiny decoder in bfloat16, for 1 and 6 rows."""
-    from tests.headstart_runtime.bundles import build, config, decoder
+    from tests.tuning_db.runtime.bundles import build, config, decoder
 
     return build(decoder(config()), tmp_path_factory.mktemp("bf16") / "tiny.bundle")
 
@@ -40,7 +40,7 @@ def bf16(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def fp8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Kernels of the same decoder with fp8 weights."""
-    from tests.headstart_runtime.bundles import FP8, build, config, decoder
+    from tests.tuning_db.runtime.bundles import FP8, build, config, decoder
 
     return build(decoder(config(**FP8)), tmp_path_factory.mktemp("fp8") / "tiny.bundle")
 
@@ -48,6 +48,6 @@ def fp8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def any_rows(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Families of kernels of a tiny decoder in bfloat16, for any number of rows."""
-    from tests.headstart_runtime.bundles import build_rows, config
+    from tests.tuning_db.runtime.bundles import build_rows, config
 
     return build_rows(config(), tmp_path_factory.mktemp("rows") / "tiny.bundle")

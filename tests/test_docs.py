@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-PACKAGES = ("cli", "docs", "headstart_runtime", "schedules", "targets", "tests", "tuner", "tuning_db")
+PACKAGES = ("cli", "docs", "schedules", "targets", "tests", "tuner", "tuning_db")
 
 
 def name_of(path: Path) -> str:

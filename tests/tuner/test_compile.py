@@ -23,7 +23,7 @@ from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import Target, detect, resolve
 from targets.errors import HeadstartError, InputError
-from tests.headstart_runtime.sealed import seal
+from tests.tuning_db.runtime.sealed import seal
 from tuner.compile import Built, _compile, build_bundle, compile_kernel
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.selecting import select

@@ -16,7 +16,7 @@ from schedules.schedule import Schedule
 from schedules.spaces.panels import Panels
 from targets import Target, detect
 from targets.errors import HeadstartError, InputError
-from tests.headstart_runtime.isolated import run_alone
+from tests.tuning_db.runtime.isolated import run_alone
 from tests.tuning_db.service.publishing import Hands
 from tests.tuning_db.service.running import Service, running
 from tuner.compile import build_bundle

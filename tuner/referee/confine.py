@@ -28,7 +28,7 @@ SYSTEM = (
 )
 FILES, THREADS = 256, 256
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ("headstart_runtime", "targets", "schedules", "tuning_db", "tuner")
+LAYERS = ("targets", "schedules", "tuning_db", "tuner")
 
 
 def confine(scratch: str, limits: Mapping[str, int]) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from cli.speedup import command
 from headstart_runtime.bundle import Bundle
 from targets import detect
 from targets.errors import HeadstartError, InputError
-from tests.headstart_runtime.bundles import config
+from tests.tuning_db.runtime.bundles import config
 from tuner.bench.decoder import decoder_config, swapped_model
 from tuner.bench.decoder_result import PHASES, Agreement, DecoderResult, PhaseResult, Way, agreement
 

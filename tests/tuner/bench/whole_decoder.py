@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from targets import resolve
-from tests.headstart_runtime.bundles import config
+from tests.tuning_db.runtime.bundles import config
 from tuner.bench.decoder import DecoderBenchmark, Settings
 
 

@@ -43,7 +43,7 @@ from headstart_runtime.manifest import (
     Manifest,
     Provenance,
 )
-from tests.headstart_runtime.sealed import KERNEL, MANIFEST, TARGET
+from tests.tuning_db.runtime.sealed import KERNEL, MANIFEST, TARGET
 from tests.tuning_db.selecting import SELECTION, STEP
 from tuner.pulling import Pulled, Puller, Source
 from tuning_db.client import Patience, connect

@@ -17,7 +17,7 @@ from typing import Any
 from tuf.ngclient import Updater
 
 from headstart_runtime.manifest import BundleModel, Manifest
-from tests.headstart_runtime.sealed import MANIFEST, seal
+from tests.tuning_db.runtime.sealed import MANIFEST, seal
 from tests.tuning_db.selecting import STEP
 from tests.tuning_db.service.running import Answer, Service
 from tuning_db.answers import REPOSITORY

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from headstart_runtime.bundle import Bundle
 from headstart_runtime.errors import InputError
 from headstart_runtime.manifest import Manifest
-from tests.headstart_runtime.test_manifest import DOCUMENT, changed, paths
-from tests.headstart_runtime.update_schema import PUBLISHED, schema, text
+from tests.tuning_db.runtime.test_manifest import DOCUMENT, changed, paths
+from tests.tuning_db.runtime.update_schema import PUBLISHED, schema, text
 
 jsonschema = pytest.importorskip("jsonschema_rs")
 
 
 def test_published() -> None:
-    stale = "docs/bundle.schema.json is out of date: python -m tests.headstart_runtime.update_schema"
+    stale = "docs/bundle.schema.json is out of date: python -m tests.tuning_db.runtime.update_schema"
     assert PUBLISHED.read_text() == text(), stale
 
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schema of a bundle's manifest again: ``python -m tests.headstart_runtime.update_schema``.
+"""Write the JSON Schema of a bundle's manifest again: ``python -m tests.tuning_db.runtime.update_schema``.
 
 It is made from the records that read the manifest, so that it says what they do.
 """
@@ -20,7 +20,7 @@ from headstart_runtime.digests import FILE_NAME
 from headstart_runtime.manifest import ROLES, SCHEMA, SYMBOL, TIERS, BundleKernel, BundlePolicy, Manifest, Provenance
 from headstart_runtime.row_plan import AnyKernel
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "bundle.schema.json"
+PUBLISHED = Path(__file__).parents[3] / "docs" / "bundle.schema.json"
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 # What types alone do not say and one field does.
 FIELDS: dict[tuple[type, str], dict[str, Any]] = {

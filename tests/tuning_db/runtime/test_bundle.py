@@ -19,8 +19,8 @@ from headstart_runtime import bundle
 from headstart_runtime.bundle import Bundle
 from headstart_runtime.digests import write_sums
 from headstart_runtime.errors import InputError
-from tests.headstart_runtime.sealed import KERNEL, MANIFEST, seal
-from tests.headstart_runtime.speaking import LOADED, speaking
+from tests.tuning_db.runtime.sealed import KERNEL, MANIFEST, seal
+from tests.tuning_db.runtime.speaking import LOADED, speaking
 from tuning_db.place import _exchange
 
 FILES = ("SHA256SUMS", "kernels.so", "manifest.json")

@@ -10,7 +10,7 @@ import pytest
 from headstart_runtime.bundle import Bundle
 from headstart_runtime.call import MissError
 from headstart_runtime.dispatch import use
-from tests.headstart_runtime.bundles import config
+from tests.tuning_db.runtime.bundles import config
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

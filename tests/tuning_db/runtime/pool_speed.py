@@ -1,6 +1,6 @@
 """How long kernels take on their own pool, on torch's OpenMP threads and on TVM's pool: run it on a quiet machine.
 
-    python -m tests.headstart_runtime.pool_speed
+    python -m tests.tuning_db.runtime.pool_speed
 
 Each pool runs in processes of its own, in turns. A kernel is called again and again; after a pause, in which threads
 fall asleep; and alternating with a matrix product of torch. Figures are medians of microseconds over all processes, in
@@ -101,7 +101,7 @@ def main() -> None:
         build(Path(folder))
         for _ in range(ROUNDS):
             for how in POOLS:
-                command = [sys.executable, "-m", "tests.headstart_runtime.pool_speed", folder, how]
+                command = [sys.executable, "-m", "tests.tuning_db.runtime.pool_speed", folder, how]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 for what, seconds in json.loads(done.stdout).items():
                     found[how].setdefault(what, []).extend(seconds)

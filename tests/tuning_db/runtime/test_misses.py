@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart_runtime import misses
 from headstart_runtime.misses import MAX_COUNT, MOST, Miss, Misses, MissFile, added, loads, read
 
 CHIP = "c" + "0" * 24
@@ -147,7 +148,7 @@ def test_processes_add_to_one_file(tmp_path: Path) -> None:
         f"    counter.add(Miss('linear', {{}}, (('float32', (3,)),), {CHIP!r}))\n"
         "    counter.write(sys.argv[1])\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(misses.__file__).parents[1]
     started = [subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=root) for _ in range(2)]
     assert [process.wait(60) for process in started] == [0, 0]
     assert list(read(path).counts.values()) == [80]

@@ -15,8 +15,8 @@ from headstart_runtime.chip import OtherChipError, here
 from headstart_runtime.errors import InputError
 from targets import detect
 from targets.target import Target
-from tests.headstart_runtime.sealed import MANIFEST, TARGET, seal
-from tests.headstart_runtime.speaking import LOADED, speaking
+from tests.tuning_db.runtime.sealed import MANIFEST, TARGET, seal
+from tests.tuning_db.runtime.speaking import LOADED, speaking
 from tuner.compile import _target
 
 

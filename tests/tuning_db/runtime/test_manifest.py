@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headstart_runtime.errors import InputError
 from headstart_runtime.manifest import Manifest
-from tests.headstart_runtime.sealed import MANIFEST
+from tests.tuning_db.runtime.sealed import MANIFEST
 
 DOCUMENT: dict[str, Any] = json.loads(MANIFEST.dumps())
 

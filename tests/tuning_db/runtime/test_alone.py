@@ -8,7 +8,7 @@ import pytest
 
 from headstart_runtime.bundle import Bundle
 from headstart_runtime.errors import InputError
-from tests.headstart_runtime.isolated import run_alone
+from tests.tuning_db.runtime.isolated import run_alone
 from tuning_db.runtime_copy import write_runtime
 
 

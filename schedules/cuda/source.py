@@ -36,6 +36,10 @@ KERNEL = 'extern "C" __global__'
 # What a reduction over the threads of several warps gave, in shared memory, and changed there by every thread: TVM has
 # numbers that are computed from a reduction's take its place, and only then puts it in shared memory.
 RACE = re.compile(r"red_result_ptr\w*\)\[[^=\n]*\] = .*red_result_ptr")
+# What one thread of a row, or of a warp, writes for others: these have to wait at a barrier before they read it. TVM
+# has one at shared memory only, and not where every thread reads the element that it would have written.
+ALONE = re.compile(r"if \(+\(int\)threadIdx\.[^\n]*== 0\) \{\n *(?:\(\(volatile \w+\*\))?(\w+)_ptr\)?\[")
+SHARED = re.compile(r"__shared__ [^\n]*?(\w+)_ptr\[")
 DYNAMIC_SHARED = "tirx.use_dyn_shared_memory"
 
 
@@ -43,7 +47,8 @@ def source(module: tvm.IRModule, target: Target) -> Source:
     """The CUDA C of a module of ``schedules.space.apply``.
 
     Raises:
-        InputError: no loop is bound to threads, or a kernel hands another one something in memory of its own.
+        InputError: no loop is bound to threads, a kernel hands another one something in memory of its own, or threads
+            would read or change what another one writes, with no barrier between.
         tvm.error.InternalError: TVM has no CUDA for something in it.
     """
     import tvm
@@ -64,12 +69,29 @@ def source(module: tvm.IRModule, target: Target) -> Source:
     if RACE.search(texts[0]):
         raise InputError("TVM would have all threads of a row change what they reduced where they share it")
     head, mark, code = texts[0].partition(f"{KERNEL} ")
+    if unsure := hasty(code, {name for launch in launches for name in launch.arguments}):
+        raise InputError(f"threads would read {unsure}, which one of them writes, with no barrier between")
     attributes = next(iter(module.functions.values())).attrs or {}
     if CLUSTER in attributes:
         boxes = tuple(Box(*box) for box in json.loads(str(attributes[BOXES])))
         launches = [replace(launch, boxes=boxes) for launch in launches]
         code = code.replace("main_kernel(", f"__cluster_dims__({int(attributes[CLUSTER])}, 1, 1) main_kernel(")
     return Source(head + EIGHT + mark + code, tuple(launches))
+
+
+def hasty(code: str, arguments: set[str]) -> str:
+    """What threads read that one of them wrote, with no barrier between; empty if there is nothing.
+
+    Args:
+        code: kernels.
+        arguments: names of their buffers.
+    """
+    seen = arguments | set(SHARED.findall(code))
+    for wrote in ALONE.finditer(code):
+        name, (_, _, after) = wrote[1], code[wrote.end() :].partition("\n")
+        if name in seen and re.search(rf" = .*\b{name}_ptr\b", after.partition("__syncthreads();")[0]):
+            return name
+    return ""
 
 
 def _folded(module: tvm.IRModule) -> tvm.IRModule:

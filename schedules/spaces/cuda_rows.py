@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Elements of a row that a thread may keep in registers.
 HELD = 128
+WARP = 32
 
 
 class CudaRows(CudaSpace):
@@ -33,7 +34,7 @@ class CudaRows(CudaSpace):
     """
 
     name: ClassVar[str] = "cuda_rows"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
@@ -47,6 +48,20 @@ class CudaRows(CudaSpace):
         """Rows and their length."""
         rows, length, _ = _shape(self.workload)
         return rows, length
+
+    @cached_property
+    def hands_on(self) -> bool:
+        """Whether an output is one number a row from which others are computed.
+
+        Threads of one warp have it in their registers. Threads of several share what they reduced, and TVM neither has
+        each compute a number of its own from it, nor a barrier where one thread does.
+        """
+        from tvm.s_tir.schedule.analysis import is_output_block
+
+        sch = fresh_schedule(self.workload)
+        outputs = [block for block in child_blocks(sch) if is_output_block(sch, block) and sch.get_consumers(block)]
+        sizes = [math.prod(int(n) for n in sch.get(block).writes[0].source.shape) for block in outputs]
+        return self.shape[0] in sizes
 
     @property
     def knobs(self) -> dict[str, Sequence[int]]:
@@ -65,6 +80,7 @@ class CudaRows(CudaSpace):
             length % (config["lanes"] * config["vector"]) == 0
             and 32 <= threads <= self.threads
             and length // config["lanes"] <= HELD
+            and (config["lanes"] <= WARP or not self.hands_on)
         )
 
     def seeds(self) -> list[Schedule]:
@@ -98,11 +114,9 @@ class CudaRows(CudaSpace):
             last = sch.get_loops(block)[-1]
             single = int(sch.get(last).extent) == 1
             _divide(sch, last, config, "unroll")
-            if is_output_block(sch, block) and single:
-                # One number a row: in registers it would take the place of what it is computed from (``source.RACE``).
-                continue
             if is_output_block(sch, block):
-                copy = sch.cache_write(block, 0, "local")
+                readers = [other for other in sch.get_consumers(block) if single]
+                copy = sch.cache_write(block, 0, "local", readers)
                 sch.reverse_compute_at(copy, place, preserve_unit_loops=True)
                 _divide(sch, sch.get_loops(copy)[-1], config, "vectorize")
             else:

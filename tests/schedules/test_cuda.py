@@ -13,7 +13,7 @@ import tvm
 from schedules.axes import child_blocks
 from schedules.cuda.launch import Box
 from schedules.cuda.serial import serial
-from schedules.cuda.source import RACE, source
+from schedules.cuda.source import hasty, source
 from schedules.cuda.space import CudaSpace
 from schedules.operators.act_quant import ActQuant
 from schedules.operators.gelu import Gelu
@@ -78,18 +78,33 @@ def test_cuda_c_and_how_it_is_started(name, operator):
     assert launch.shared <= 232448
 
 
-def test_one_number_a_row_is_not_changed_where_warps_share_it():
-    """Sixty-four threads a row: TVM would let both warps scale the maximum in place, the second one twice."""
-    workload = Workload.of(ActQuant(4, 256))
-    space = spaces()["cuda_rows"](workload, H100)
-    schedule = space.schedule({"rows": 4, "lanes": 64, "vector": 2, "keep": 0})
-    text = source(space.apply(schedule), H100).text
-    assert "red_result_ptr" in text and not RACE.search(text)
-    sch = tvm.s_tir.Schedule(space.apply(schedule))
-    block = next(block for block in child_blocks(sch) if sch.get(block).writes[0].source.name == "SQ")
-    sch.reverse_compute_at(sch.cache_write(block, 0, "local"), sch.get_loops(block)[-2])
+def test_one_number_a_row_stays_in_a_warp():
+    space = spaces()["cuda_rows"](Workload.of(ActQuant(4, 256)), H100)
+    config = {"rows": 4, "lanes": 32, "vector": 4, "keep": 0}
+    text = source(space.apply(space.schedule(config)), H100).text
+    assert "__syncthreads" not in text
+    # Each thread writes its own, and reads it in its registers only.
+    assert len(re.findall(r"\bSQ_ptr\[", text)) == 1
+    several = config | {"lanes": 64, "vector": 2}
+    assert not space.allows(several)
+    assert spaces()["cuda_rows"](Workload.of(Softmax(4, 256)), H100).allows(several)
     with pytest.raises(InputError, match="change what they reduced"):
+        source(space.plain(several), H100)
+
+
+def test_what_one_thread_writes_is_not_read_without_a_barrier():
+    space = spaces()["cuda_rows"](Workload.of(ActQuant(4, 256)), H100)
+    sch = tvm.s_tir.Schedule(space.plain({"rows": 4, "lanes": 64, "vector": 2, "keep": 0}))
+    block = next(block for block in child_blocks(sch) if sch.get(block).writes[0].source.name == "SQ_local")
+    sch.set_scope(block, 0, "shared")
+    with pytest.raises(InputError, match="would read SQ_local_shared, which one of them writes"):
         source(sch.mod, H100)
+    # What an H100 was wrong with: the scale by way of the output.
+    wrote = "  if (((int)threadIdx.x) == 0) {\n    SQ_ptr[((int)blockIdx.x)] = most[0];\n  }\n"
+    read = "  Q_local_ptr[0] = X_local_ptr[0] / SQ_ptr[((int)blockIdx.x)];\n"
+    assert hasty(wrote + read, {"SQ", "Q"}) == "SQ"
+    assert not hasty(wrote + "  __syncthreads();\n" + read, {"SQ", "Q"})
+    assert not hasty(wrote, {"SQ", "Q"})
 
 
 def test_tiles_that_the_tensor_memory_unit_copies():

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import tvm_ffi
-
 if TYPE_CHECKING:
     import tvm
     from tvm.tirx import PrimFunc
@@ -31,6 +29,7 @@ def serial(module: tvm.IRModule, blocks: int = 0) -> tvm.IRModule:
 
 
 def _serial(func: PrimFunc, blocks: int) -> PrimFunc:
+    import tvm_ffi
     from tvm.ir import Var
     from tvm.s_tir import SBlock
     from tvm.tirx import For
@@ -67,6 +66,7 @@ def _bare(block: Any) -> Any:
 
 def _loop(loop: Any, blocks: int) -> Any:
     """A serial loop, over some values only where it is one over thread blocks."""
+    import tvm_ffi
     from tvm.tirx import For, ForKind
 
     extent, body = int(loop.extent), loop.body

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tvm_ffi
 
 from schedules.cuda.launch import BOXES, CLUSTER, Box, Launch, Source
 from schedules.workload import numpy_dtype
@@ -97,6 +96,7 @@ def hasty(code: str, arguments: set[str]) -> str:
 def _folded(module: tvm.IRModule) -> tvm.IRModule:
     """The module with the bits of constants as constants: TVM's CUDA C takes their address, and they have none."""
     import tvm
+    import tvm_ffi
     from tvm import ir, tirx
 
     def fold(call: Any) -> Any:
@@ -113,6 +113,7 @@ def _folded(module: tvm.IRModule) -> tvm.IRModule:
 
 def _calls(func: Any) -> list[Any]:
     """The kernel calls of a host function, in order."""
+    import tvm_ffi
     from tvm import ir
 
     found: list[Any] = []

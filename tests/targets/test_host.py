@@ -118,7 +118,7 @@ def test_catalogue_names_resolve():
 
 @pytest.mark.parametrize(("name", "close"), [("gravitn3", "graviton3"), ("hots", "host"), ("H100", "h100")])
 def test_unknown_names_are_told_the_closest(here, name, close):
-    with pytest.raises(InputError, match=f"unknown target '{name}'; did you mean '{close}'\\? known: host, b200"):
+    with pytest.raises(InputError, match=f"unknown target '{name}'; did you mean '{close}'\\? known: host, a100"):
         targets.resolve(name)
 
 

@@ -101,7 +101,7 @@ class Wire:
         head = b"".join(lines)
         named = dict(line.lower().rstrip().split(b": ", 1) for line in lines[1:])
         body = b""
-        if probe.method != "HEAD" and b" 204 " not in lines[0]:
+        if probe.method != "HEAD" and lines[0].split(b" ")[1] not in (b"204", b"304"):
             if b"content-length" in named:
                 body = self._file.read(int(named[b"content-length"]))
             elif named.get(b"transfer-encoding") == b"chunked":

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_ROOT = 512_000
-
 
 def lock_option(function: F) -> F:
     """``--lock FILE``, as ``lock``."""
@@ -54,6 +52,7 @@ def source_of(connection: Connection, release: str, root: Path | None, offline: 
     """Where to pull from."""
     from tuner.pulling import Source
     from tuning_db.files import read_small
+    from tuning_db.repository.metadata import MAX_ROOT
 
     data = read_small(root, MAX_ROOT) if root else None
     return Source(connection.where, release, connection.open, data, offline)

@@ -13,7 +13,7 @@ import click
 
 from cli._output import echo_json, say
 from cli._passphrase import passphrase
-from cli._service import Connection
+from cli._service import Connection, plain_options
 from targets.errors import InputError
 from targets.units import DAY
 
@@ -75,6 +75,13 @@ def release_option(function: F) -> F:
     )(repository_key_option(function))
 
 
+def signing_options(function: F) -> F:
+    """What a change of what is published takes: keys, the root to start from, and where it goes."""
+    for option in (plain_options, release_option, days_options, draft_option, root_option, keys_option):
+        function = option(function)
+    return function
+
+
 @contextmanager
 def opened(connection: Connection, repository_key: Path | None) -> Iterator[Client]:
     """A client of the database."""
@@ -126,6 +133,13 @@ def state_of(client: Client, release: str) -> tuple[Draft, dict[str, Any]]:
 
     state = client.get(at("repositories", release), REPOSITORY)
     return Draft(state["release"], list(state["roots"]), state["targets"]), state
+
+
+def trusted_state_of(client: Client, release: str, root: Path) -> tuple[Draft, dict[str, Any]]:
+    """``state_of``, which must follow from a root that somebody keeps."""
+    draft, state = state_of(client, release)
+    draft.require_trusted(trusted_of(root))
+    return draft, state
 
 
 def online_of(state: Mapping[str, Any]) -> PublicKey:

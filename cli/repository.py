@@ -15,7 +15,6 @@ from cli._output import echo_json, json_option, progress_console, say, table
 from cli._passphrase import passphrase
 from cli._repository import (
     days_options,
-    draft_option,
     finish,
     keys_option,
     online_of,
@@ -24,9 +23,10 @@ from cli._repository import (
     read_draft,
     release_option,
     repository_key_option,
-    root_option,
+    signing_options,
     state_of,
     trusted_of,
+    trusted_state_of,
 )
 from cli._service import Connection, plain_options
 from targets.errors import InputError
@@ -122,12 +122,7 @@ def init(
 @command.command()
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--remove", multiple=True, metavar="PATH", help="A bundle's path that is to be there no more.")
-@keys_option
-@root_option
-@draft_option
-@days_options
-@release_option
-@plain_options
+@signing_options
 @json_option
 def publish(
     bundles: tuple[Path, ...],
@@ -160,8 +155,7 @@ def publish(
     signers = [PrivateKey.read(file, passphrase) for file in keys]
     uploads = [upload_of(folder) for folder in bundles]
     with opened(connection, repository_key) as client:
-        made, state = state_of(client, release)
-        made.require_trusted(trusted_of(root))
+        made, state = trusted_state_of(client, release, root)
         replaced = made.files.keys() & {upload.address.prebuilt for upload in uploads}
         files = remaining(made.files, state["bundles"], {*remove, *replaced})
         for upload in uploads:
@@ -182,12 +176,7 @@ def publish(
     "--remove", multiple=True, metavar="KEY", help="Name of a key that signs no more, or the start of its id."
 )
 @click.option("--threshold", type=click.IntRange(1, 20), help="How many must sign from then on; as before unless said.")
-@keys_option
-@root_option
-@draft_option
-@days_options
-@release_option
-@plain_options
+@signing_options
 @json_option
 def rotate(
     role: str,
@@ -223,8 +212,7 @@ def rotate(
     signers = [PrivateKey.read(file, passphrase) for file in keys]
     add = [public_of(file, {}) for file in wanted["add"]]
     with opened(connection, repository_key) as client:
-        made, state = state_of(client, release)
-        made.require_trusted(trusted_of(root))
+        made, state = trusted_state_of(client, release, root)
         if role == "online":
             rotate_online(made, online_of(state), days, time.time())
         else:

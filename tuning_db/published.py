@@ -6,18 +6,19 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-from targets.digest import canonical_json
 from targets.errors import InputError
-from tuning_db.readers import exactly, matching, parse, record, table, whole
+from tuning_db.readers import exactly, matching, record, table, whole
 from tuning_db.selection import Selection, step_key
+from tuning_db.spelled import Spelled
 
 SCHEMA = "headstart-prebuilt/1"
-MAX_BYTES = 1 << 20
 # Files of a bundle, and bytes of one.
 MAX_FILES = 16
 LARGEST_FILE = 4 << 30
+PIECE = 1 << 20
 
 # A part of a path and of a URL, on every system; never one that leads elsewhere.
 SEGMENT = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -101,10 +102,27 @@ class BundleFile:
     sha256: str
     length: int
 
+    @classmethod
+    def of(cls, path: Path) -> BundleFile:
+        """What a file is.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        digest, length = hashlib.sha256(), 0
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+                length += len(piece)
+        return cls(digest.hexdigest(), length)
+
 
 @dataclass(frozen=True)
-class Prebuilt:
+class Prebuilt(Spelled):
     """A bundle that was built: the digest that names it, and its files by name."""
+
+    MOST: ClassVar[int] = 1 << 20
+    DEPTH: ClassVar[int] = 8
 
     bundle: str
     files: Mapping[str, BundleFile]
@@ -113,38 +131,10 @@ class Prebuilt:
         """It as JSON types."""
         return {"schema": SCHEMA, "bundle": self.bundle, "files": {name: vars(f) for name, f in self.files.items()}}
 
-    def dumps(self) -> bytes:
-        """The one spelling of it, in canonical JSON."""
-        return canonical_json(self.to_json()).encode()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of ``dumps()``, in hex."""
-        return hashlib.sha256(self.dumps()).hexdigest()
-
     @classmethod
     def from_json(cls, value: Any) -> Prebuilt:
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: it is anything else; the message says where.
-        """
         row = PREBUILT(value)
         return cls(row["bundle"], {name: BundleFile(**file) for name, file in row["files"].items()})
-
-    @classmethod
-    def loads(cls, data: bytes) -> Prebuilt:
-        """Read what ``dumps`` wrote, to the byte.
-
-        Raises:
-            ValueError: it is anything else; the message says where.
-        """
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"is longer than {MAX_BYTES >> 20} MiB")
-        found = cls.from_json(parse(data, 8))
-        if found.dumps() != data:
-            raise ValueError("is not spelled as canonical JSON is")
-        return found
 
 
 PREBUILT = record(

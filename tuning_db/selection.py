@@ -6,13 +6,11 @@ made from. It has one spelling: what was read writes the same bytes again, so th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from schedules.schedule import Schedule
-from targets.digest import canonical_json
 from tuning_db.batch_format import seconds, target, workload
 from tuning_db.formats import trial_id
 from tuning_db.readers import (
@@ -22,7 +20,6 @@ from tuning_db.readers import (
     mapping,
     matching,
     optional,
-    parse,
     record,
     table,
     text,
@@ -31,11 +28,9 @@ from tuning_db.readers import (
 )
 from tuning_db.records import Policy, Toolchain
 from tuning_db.rules import id_problem
+from tuning_db.spelled import Spelled
 
 SCHEMA = "headstart-selection/1"
-# Traces of a generic space for hundreds of workloads; a selection of knobs has a thousandth of it.
-MAX_BYTES = 64 << 20
-DEPTH = 24
 MAX_KERNELS = 10_000
 
 MEASURED = "measured"
@@ -105,7 +100,7 @@ class SelectedKernel:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Spelled):
     """What may be used for a model at one step on one chip.
 
     Attributes:
@@ -116,6 +111,10 @@ class Selection:
         kernels: one for each distinct workload, in the model's order.
         missing: operators that Headstart does not have, with their calls a step.
     """
+
+    # Traces of a generic space for hundreds of workloads; a selection of knobs has a thousandth of it.
+    MOST: ClassVar[int] = 64 << 20
+    DEPTH: ClassVar[int] = 24
 
     model: str
     source: str
@@ -144,37 +143,9 @@ class Selection:
             "missing": dict(self.missing),
         }
 
-    def dumps(self) -> bytes:
-        """The one spelling of it, in canonical JSON."""
-        return canonical_json(self.to_json()).encode()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of ``dumps()``, in hex."""
-        return hashlib.sha256(self.dumps()).hexdigest()
-
     @classmethod
     def from_json(cls, value: Any) -> Selection:
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: it is anything else; the message says where.
-        """
         found: Selection = _selection(SELECTION(value))
-        return found
-
-    @classmethod
-    def loads(cls, data: bytes) -> Selection:
-        """Read what ``dumps`` wrote, to the byte.
-
-        Raises:
-            ValueError: it is anything else; the message says where.
-        """
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"is longer than {MAX_BYTES >> 20} MiB")
-        found = cls.from_json(parse(data, DEPTH))
-        if found.dumps() != data:
-            raise ValueError("is not spelled as canonical JSON is")
         return found
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schedules.cuda.serial import serial
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
+from schedules.workload import Workload
+from targets import Target
 
 if TYPE_CHECKING:
     import tvm
@@ -19,6 +21,10 @@ class CudaSpace(KnobSpace):
     ``plain`` gives a program in terms that a CPU has as well. Where ``program`` is another one, with inner kernels in
     CUDA C, it has the same loops around them, and what those kernels compute is written out in ``plain``.
     """
+
+    def __init__(self, workload: Workload, target: Target) -> None:
+        super().__init__(workload, target)
+        self.op: Any = workload.instance
 
     def plain(self, config: Mapping[str, int]) -> tvm.IRModule:
         """The program of a configuration with thread bindings, its only function named ``main``."""

@@ -27,10 +27,6 @@ class CudaLogits(CudaSpace):
     name: ClassVar[str] = "cuda_logits"
     version: ClassVar[int] = 1
 
-    def __init__(self, workload: Workload, target: Target) -> None:
-        super().__init__(workload, target)
-        self.op: Any = workload.instance
-
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
         op = workload.instance

@@ -33,10 +33,6 @@ class CudaTensor(CudaSpace):
     name: ClassVar[str] = "cuda_tensor"
     version: ClassVar[int] = 2
 
-    def __init__(self, workload: Workload, target: Target) -> None:
-        super().__init__(workload, target)
-        self.op: Any = workload.instance
-
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
         op = workload.instance

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from targets.errors import HeadstartError
-from tuning_db.published import BundleFile
-
-PIECE = 1 << 20
+from tuning_db.published import PIECE, BundleFile
 
 
 class Cache:
@@ -28,16 +27,11 @@ class Cache:
 
     def lacks(self, file: BundleFile) -> bool:
         """Whether a file is not there whole; what is found to be damaged is dropped."""
-        digest, length = hashlib.sha256(), 0
         try:
-            with self._path(file.sha256).open("rb") as found:
-                while piece := found.read(PIECE):
-                    digest.update(piece)
-                    length += len(piece)
+            if BundleFile.of(self._path(file.sha256)) == file:
+                return False
         except OSError:
             return True
-        if (digest.hexdigest(), length) == (file.sha256, file.length):
-            return False
         self.drop(file.sha256)
         return True
 
@@ -88,15 +82,11 @@ class Cache:
         Raises:
             HeadstartError: it cannot be written.
         """
-        digest, length = hashlib.sha256(), 0
         with self.temporary() as copy, _explained(self.folder):
-            with source.open("rb") as file, copy.open("wb") as out:
-                while piece := file.read(PIECE):
-                    digest.update(piece)
-                    out.write(piece)
-                    length += len(piece)
-            self.keep(copy, digest.hexdigest())
-        return BundleFile(digest.hexdigest(), length)
+            shutil.copyfile(source, copy)
+            added = BundleFile.of(copy)
+            self.keep(copy, added.sha256)
+        return added
 
     def keep(self, path: Path, sha256: str) -> None:
         """Take a file that lies in this folder and was found to be what its digest says.

@@ -18,7 +18,7 @@ from targets.errors import InputError
 from tuning_db.files import whole_file
 from tuning_db.published import SHA256, Prebuilt
 from tuning_db.readers import count, exactly, mapping, matching, optional, parse, record, table, text
-from tuning_db.selection import MAX_BYTES, TIERS, Selection
+from tuning_db.selection import TIERS, Selection
 
 SCHEMA = "headstart-lock/1"
 DEPTH = 28
@@ -103,8 +103,8 @@ class Lock:
         Raises:
             ValueError: it is anything else; the message says where.
         """
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"is longer than {MAX_BYTES >> 20} MiB")
+        if len(data) > Selection.MOST:
+            raise ValueError(f"is longer than {Selection.MOST >> 20} MiB")
         row = LOCK(parse(data, DEPTH))
         found = cls(
             origin=Origin(**{**row["origin"], "root": row["origin"]["root"] or ""}),

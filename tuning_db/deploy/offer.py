@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headstart_runtime.digests import LARGEST_TEXT
 from headstart_runtime.manifest import Manifest
 from headstart_runtime.verify import MANIFEST
 from schedules.schedule import Schedule
 from targets.errors import HeadstartError
 from tuning_db.deploy.lock import Origin
 from tuning_db.deploy.trust import Repository
-from tuning_db.published import MAX_BYTES as LARGEST_PREBUILT
 from tuning_db.published import Address, Prebuilt, blob_path
 from tuning_db.records import Policy, Toolchain
-from tuning_db.selection import MAX_BYTES, MEASURED, RANKS, Candidate, SelectedKernel, Selection, step_key
+from tuning_db.selection import MEASURED, RANKS, Candidate, SelectedKernel, Selection, step_key
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def offered(repository: Repository, where: str, release: str, wish: Wish) -> Off
     named = f"{where}, repository {release}"
     prebuilt, made, selection = None, None, None
     if there:
-        selection = _loads(named, address.selection, Selection, repository.read(address.selection, MAX_BYTES))
+        selection = _loads(named, address.selection, Selection, repository.read(address.selection, Selection.MOST))
         _check_address(named, address.selection, selection, address, wish)
     if built:
-        prebuilt = _loads(named, address.prebuilt, Prebuilt, repository.read(address.prebuilt, LARGEST_PREBUILT))
+        prebuilt = _loads(named, address.prebuilt, Prebuilt, repository.read(address.prebuilt, Prebuilt.MOST))
         made = built_of(_manifest(repository, named, prebuilt))
         _check_address(named, address.prebuilt, made, address, wish)
     selection = selection or made
@@ -205,7 +205,7 @@ def _manifest(repository: Repository, where: str, prebuilt: Prebuilt) -> Manifes
     path = blob_path(file.sha256)
     repository.fetch(path, file.sha256, file.length)
     try:
-        return Manifest.loads(repository.read(path, MAX_BYTES).decode())
+        return Manifest.loads(repository.read(path, LARGEST_TEXT).decode())
     except (UnicodeDecodeError, HeadstartError) as error:
         raise HeadstartError(f"{where}: bundle {prebuilt.bundle}: {error}") from None
 

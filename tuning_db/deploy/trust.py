@@ -22,12 +22,12 @@ from tuning_db.deploy.fetcher import Fetcher
 from tuning_db.files import whole_file
 from tuning_db.published import SHA256, Address, BundleFile
 from tuning_db.reasons import printable
+from tuning_db.repository.metadata import MAX_ROOT
 
 if TYPE_CHECKING:
     from tuf.ngclient import FetcherInterface, Updater
 
 ROLES = ("root", "timestamp", "snapshot", "targets", "champions")
-LARGEST_ROOT = 512_000
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _anchor(folder: Path, known: str | None) -> bytes | None:
 def _first(fetcher: Fetcher, base: str) -> bytes:
     """The first root of a repository, by its own word."""
     data = b"".join(fetcher.fetch(f"{base}/metadata/1.root.json"))
-    if len(data) > LARGEST_ROOT:
+    if len(data) > MAX_ROOT:
         raise HeadstartError("its root is too long")
     return data
 

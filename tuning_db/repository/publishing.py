@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from targets.errors import InputError
 from tuning_db.blobs import Blob
 from tuning_db.keys import PrivateKey, PublicKey
-from tuning_db.published import MAX_BYTES as MAX_PREBUILT
 from tuning_db.published import Address, Prebuilt, blob_path
 from tuning_db.repositories import CHAMPIONS, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from tuning_db.repository.metadata import expires_at, files_of, key_of, loads, name_of, require_signed
@@ -200,8 +199,8 @@ def _check_files(store: Store, release: str, files: Mapping[str, tuple[str, int]
 
 def _check_bundle(store: Store, release: str, path: str, blob: Blob, files: Mapping[str, tuple[str, int]]) -> None:
     """See that what says which files a bundle has says so of files that are vouched for as well."""
-    if blob.length > MAX_PREBUILT:
-        raise InputError(f"{path} has {blob.length} bytes, and clients read {MAX_PREBUILT}")
+    if blob.length > Prebuilt.MOST:
+        raise InputError(f"{path} has {blob.length} bytes, and clients read {Prebuilt.MOST}")
     try:
         said = Prebuilt.loads(b"".join(store.read_blob(release, blob)))
     except ValueError as error:

@@ -60,14 +60,7 @@ def upload_of(folder: Path) -> Upload:
     of = Address.named(
         manifest.model.name, step, manifest.target.fingerprint, manifest.toolchain.id, manifest.policy.id
     )
-    files = {}
-    for name in sorted(os.listdir(folder)):
-        total, length = hashlib.sha256(), 0
-        with (folder / name).open("rb") as file:
-            while data := file.read(PART):
-                total.update(data)
-                length += len(data)
-        files[name] = BundleFile(total.hexdigest(), length)
+    files = {name: BundleFile.of(folder / name) for name in sorted(os.listdir(folder))}
     return Upload(of, Prebuilt(digest, files), folder)
 
 

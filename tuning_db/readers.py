@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headstart_runtime.strict import STRICT
 from targets.digest import canonical_json
 
 Reader = Callable[[Any], Any]
@@ -273,7 +274,7 @@ def parse(line: bytes, depth: int | None = None) -> dict[str, Any]:
         raise ValueError(f"is nested too deeply: at most {depth} arrays and objects may be inside one another")
     numbers: dict[str, Any] = {} if depth is None else {"parse_int": _short(int), "parse_float": _short(float)}
     try:
-        value = json.loads(line.decode(), object_pairs_hook=_once, parse_constant=_constant, **numbers)
+        value = json.loads(line.decode(), **STRICT, **numbers)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except UnicodeDecodeError:
@@ -308,14 +309,3 @@ def _short(kind: Callable[[str], Any]) -> Callable[[str], Any]:
         return kind(digits)
 
     return read
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    whole = dict(pairs)
-    if len(whole) != len(pairs):
-        raise ValueError("names a field twice")
-    return whole
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"holds {name}, which is not JSON")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +27,6 @@ LOCK = Lock(
 )
 TEXT = LOCK.dumps()
 NEWER = replace(SELECTION, kernels=(kernel(1, candidate("reproduced", 5, 5e-4)), kernel(2)))
-
-
-@pytest.fixture
-def depot() -> Iterator[Depot]:
-    with Depot() as made:
-        made.publish()
-        made.sign()
-        yield made
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

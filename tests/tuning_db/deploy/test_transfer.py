@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,14 +29,6 @@ from tuning_db.published import BundleFile
 
 NEWER = replace(SELECTION, kernels=(kernel(1, candidate("reproduced", 5, 5e-4)), kernel(2)))
 BLOB = f"blobs/{sha(LIBRARY)}"
-
-
-@pytest.fixture
-def depot() -> Iterator[Depot]:
-    with Depot() as made:
-        made.publish()
-        made.sign()
-        yield made
 
 
 def classes(sent: bytes) -> dict[int, bool]:

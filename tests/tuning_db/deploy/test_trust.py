@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,14 +32,6 @@ from tuning_db.deploy.lock import needed_lock
 from tuning_db.published import Address
 
 NEWER = replace(SELECTION, kernels=(kernel(1, candidate("reproduced", 5, 5e-4)), kernel(2)))
-
-
-@pytest.fixture
-def depot() -> Iterator[Depot]:
-    with Depot() as made:
-        made.publish()
-        made.sign()
-        yield made
 
 
 def refused(tmp_path: Path, depot: Depot, told: str, **source: Any) -> None:

@@ -15,6 +15,7 @@ from headstart_runtime.argument import KernelArgument
 from headstart_runtime.digests import FILE_NAME
 from headstart_runtime.errors import InputError
 from headstart_runtime.row_plan import BundleFamily, check_families
+from headstart_runtime.strict import STRICT
 
 SCHEMA = "headstart-bundle/3"
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -177,7 +178,7 @@ class Manifest:
             InputError: it is not such a text, or of another version of the schema; the message says where.
         """
         try:
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+            value = json.loads(text, **STRICT)
         except (ValueError, RecursionError) as error:
             raise InputError(f"manifest.json is not JSON: {error}") from None
         schema = value.get("schema") if isinstance(value, dict) else None
@@ -323,14 +324,3 @@ def _table_reader(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _wrong(value: Any, expected: str) -> _WrongError:
     return _WrongError(f" is {json.dumps(value)[:60]}, must be {expected}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a key appears twice")
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")

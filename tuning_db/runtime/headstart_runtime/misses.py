@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart_runtime.strict import STRICT
+
 SCHEMA = "headstart-misses/1"
 # Different misses that are counted and that a file holds; what comes after them is not counted.
 MOST = 1000
@@ -142,7 +144,7 @@ def read(path: str | Path) -> MissFile:
 def loads(data: bytes) -> MissFile:
     """As ``read``, of the bytes of a file."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_constant)
+        value = json.loads(data.decode(), **STRICT)
     except (RecursionError, UnicodeDecodeError, json.JSONDecodeError):
         raise ValueError("is not JSON in UTF-8") from None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
@@ -223,17 +225,6 @@ def _require_fields(value: Mapping[str, Any], wanted: set[str], what: str) -> No
     if wrong := sorted(wanted ^ set(value)):
         named = ", ".join(ascii(name)[1:-1][:40] for name in wrong[:5])
         raise ValueError(f"{what} has fields missing or too many: {named}")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("names a field twice")
-    return found
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"holds {name}, which is not JSON")
 
 
 @contextmanager

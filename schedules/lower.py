@@ -35,10 +35,13 @@ def lower(workload: Workload, schedule: Schedule, target: Target, name: str = "m
     import tvm
 
     functions = {}
-    for found, func in apply(workload, schedule, target).functions_items():
+    applied = apply(workload, schedule, target)
+    for found, func in applied.functions_items():
         called = name if found.name_hint == "main" else name + PREPARE
-        functions[called] = unaligned(func).with_attr("global_symbol", called)
-    return tvm.IRModule(functions)
+        # Arrays of a device start where its own allocator lets them.
+        free = unaligned(func) if target.kind == "llvm" else func
+        functions[called] = free.with_attr("global_symbol", called)
+    return tvm.IRModule(functions, attrs=applied.attrs)
 
 
 def prepared(workload: Workload, module: tvm.IRModule, name: str = "main") -> tuple[Argument, ...]:

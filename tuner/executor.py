@@ -15,6 +15,7 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
+from tuner.backends import backend_for
 from tuner.child import Child, WorkerLost
 from tuning_db.records import Key, Policy, Status, Trial
 
@@ -37,6 +38,12 @@ class Limits:
     build: float = 5.0
     run: float = 20.0
     load: float = 300.0
+
+
+def limits_for(target: Target) -> Limits:
+    """The limits that suit what runs a chip's kernels here."""
+    backend = backend_for(target)
+    return Limits() if backend is None else Limits(backend.build_limit_s, backend.run_limit_s)
 
 
 @dataclass(frozen=True)
@@ -105,10 +112,14 @@ class LocalExecutor:
     """One worker process on this machine; close it, or use it as a context manager.
 
     A worker that dies is started again when it is next needed, with the same workload and incumbent.
+
+    Args:
+        device: one of ``tuner.backends.devices(target)``, the first unless said.
     """
 
-    def __init__(self, target: Target, policy: Policy, limits: Limits | None = None) -> None:
-        self.target, self.policy, self.limits = target, policy, limits or Limits()
+    def __init__(self, target: Target, policy: Policy, limits: Limits | None = None, device: str = "") -> None:
+        self.target, self.policy, self.limits = target, policy, limits or limits_for(target)
+        self.device = device
         self._child = Child([sys.executable, "-c", WORKER], os.environ | ONE_BLAS_THREAD)
 
     def __enter__(self) -> LocalExecutor:
@@ -165,6 +176,7 @@ class LocalSession:
             "target": self.executor.target.spec(),
             "policy": self.executor.policy.to_json(),
             "seed": self.seed,
+            "device": self.executor.device,
         }
         try:
             answer = self.executor.request(message, self.executor.limits.load)
@@ -188,6 +200,8 @@ class LocalSession:
             answer = self.executor.request({"do": verb, "schedule": schedule.to_json()}, build, run, run)
         except WorkerLost as lost:
             return Outcome(lost.status, error=str(lost), build_s=time.perf_counter() - start)
+        if answer.get("lost"):
+            self.executor.close()  # the device is lost to that process; the next trial starts another
         samples, ratios = tuple(answer["samples"]), tuple(answer["ratios"])
         return Outcome(Status(answer["status"]), samples, answer["error"], answer["build_s"], ratios, answer["notes"])
 

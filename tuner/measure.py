@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +70,8 @@ class Timing:
         wrong: what is wrong with the outputs of the timed calls; None if nothing is.
         disturbed: for each time that something else ran on the machine meanwhile and the trial was taken again, what.
         settled: whether the samples are of an undisturbed take.
+        notes: what else the trial's evidence is to say; ``untimed`` there is what stood in for the chip, so that there
+            are no samples.
     """
 
     samples: list[float]
@@ -77,6 +79,7 @@ class Timing:
     wrong: str | None
     disturbed: list[str]
     settled: bool
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Bench:

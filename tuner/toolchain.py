@@ -1,13 +1,16 @@
-"""What builds and times trials here: versions of TVM and LLVM, and of our own lowering."""
+"""What builds and times trials here: versions of TVM and LLVM, of our own lowering, and of a backend's tools."""
 
 from __future__ import annotations
 
 from schedules.lower import VERSION
 from targets import Target
 from targets.toolchain import versions
+from tuner.backends import backend_for
 from tuning_db.records import Toolchain
 
 
 def toolchain(target: Target) -> Toolchain:
     """The toolchain of this machine for a target: part of the key of every trial."""
-    return Toolchain({**versions(target.kind), "lowering": str(VERSION)})
+    backend = backend_for(target)
+    tools = {} if backend is None else backend.versions(target)
+    return Toolchain({**versions(target.kind), **tools, "lowering": str(VERSION)})

@@ -21,8 +21,11 @@ import psutil
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target, detect, threads
-from targets.errors import one_line
+from targets.backend import DeviceLost, OverLimit
+from targets.errors import HeadstartError, one_line
 from tuner import children
+from tuner.backends import backend_for, devices
+from tuner.backends.bench import BackendBench, DeviceKernel
 from tuner.measure import Bench, Kernel
 from tuning_db.records import Policy, Status
 
@@ -37,9 +40,10 @@ class Worker:
 
     def __init__(self, replies: IO[str]) -> None:
         self.replies = replies
-        self.bench: Bench | None = None
-        self.incumbent: Kernel | None = None
-        self.challenger: Kernel | None = None
+        # Both kinds of bench have the same verbs; each is given the kernels that it built itself.
+        self.bench: Any = None
+        self.incumbent: Kernel | DeviceKernel | None = None
+        self.challenger: Kernel | DeviceKernel | None = None
         self.unpinned = ""
         self._request = 0
         self._process = os.getpid()
@@ -59,16 +63,32 @@ class Worker:
             self.reply({"done": getattr(self, "do_" + request.pop("do"))(**request)})
 
     def do_load(
-        self, workload: Mapping[str, Any], target: Mapping[str, Any], policy: Mapping[str, Any], seed: int
+        self,
+        workload: Mapping[str, Any],
+        target: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        seed: int,
+        device: str = "",
     ) -> Any:
-        """Make inputs and expected outputs of a workload."""
+        """Make inputs and expected outputs of a workload; ``device`` is one of those of the chip, or the first."""
         self.bench = self.incumbent = self.challenger = None  # free the last workload's memory first
-        _limit_memory()
+        chip, how = Target.from_spec(target), Policy(**policy)
+        backend = backend_for(chip)
+        limited = backend is None or backend.limits_memory
+        if limited:
+            _limit_memory()
         try:
-            self.bench = Bench(Workload.load(**workload), Target.from_spec(target), Policy(**policy), seed)
+            made = Workload.load(**workload)
+            if backend is None:
+                self.bench = Bench(made, chip, how, seed)
+            else:
+                self.bench = BackendBench(backend, device or devices(chip)[0], made, chip, how, seed)
         except MemoryError:
             return {"error": "the arguments of this workload do not fit into memory"}
-        _limit_memory(HEADROOM)
+        except HeadstartError as error:
+            return {"error": str(error)}
+        if limited:
+            _limit_memory(HEADROOM)
         return {}
 
     def do_ahead(self, schedules: Sequence[Mapping[str, Any]]) -> Any:
@@ -91,7 +111,7 @@ class Worker:
             result |= {"status": Status.RUN_ERROR, "error": found, "samples": []}
         return result
 
-    def _trial(self, schedule: Schedule, incumbent: Kernel | None) -> dict[str, Any]:
+    def _trial(self, schedule: Schedule, incumbent: Kernel | DeviceKernel | None) -> dict[str, Any]:
         assert self.bench is not None
         result: dict[str, Any] = {"status": Status.BUILD_ERROR, "error": "", "samples": [], "build_s": 0.0}
         result |= {"ratios": [], "notes": {"unpinned": self.unpinned} if self.unpinned else {}}
@@ -104,6 +124,11 @@ class Worker:
             self.bench.run(kernel)
             self.reply({"stage": "ran", "call_s": kernel.call_s})
             timing = self.bench.measure(kernel, incumbent)
+            result["notes"] |= timing.notes
+        except OverLimit as error:
+            return result | {"status": Status.OVER_LIMIT, "error": str(error)}
+        except DeviceLost as error:
+            return result | {"error": str(error), "lost": True}
         except MemoryError as error:
             return result | {"status": Status.OVER_LIMIT, "error": f"out of memory: {error}"}
         except Exception as error:

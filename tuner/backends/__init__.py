@@ -1,0 +1,53 @@
+"""Backends: how kernels run on chips that are not this machine's CPU.
+
+Each module of this package that has a function ``backend(target)`` says there whether it is for a chip. The CPU of this
+machine needs none: kernels are called in the worker's own process (``tuner/measure.py``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from targets import Target
+from targets.backend import Backend
+from targets.errors import InputError
+from targets.host import host
+
+HOST_DEVICE = "cpu:0"
+
+
+def backend_for(target: Target) -> Backend | None:
+    """The backend for a chip; None for the CPU of this machine, and for a chip that nothing here can run."""
+    if is_host(target):
+        return None
+    return next((found for make in _makers() if (found := make(target)) is not None), None)
+
+
+def devices(target: Target) -> Sequence[str]:
+    """What this machine has to run kernels for a chip on, each of which runs one at a time.
+
+    Raises:
+        InputError: nothing; the message says what is missing.
+    """
+    if is_host(target):
+        return [HOST_DEVICE]
+    backend = backend_for(target)
+    if backend is None:
+        raise InputError(f"{target.name} is not the chip of this machine, and nothing here can run kernels for it")
+    if found := backend.devices(target):
+        return found
+    raise InputError(f"no kernels for {target.name} can be run here: {backend.lacks(target)}")
+
+
+def is_host(target: Target) -> bool:
+    """Whether a target is the CPU of this machine, under whatever name."""
+    return target.fingerprint == host().fingerprint
+
+
+@cache
+def _makers() -> tuple[Callable[[Target], Backend | None], ...]:
+    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    return tuple(module.backend for module in modules if hasattr(module, "backend"))

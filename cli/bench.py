@@ -13,8 +13,8 @@ import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli._interrupt import interruptible
+from cli._limits import Duration
 from cli._output import echo_json, json_option, progress_console, table
-from cli.tune import Duration
 from targets.errors import HeadstartError, InputError, MissingExtra
 
 if TYPE_CHECKING:

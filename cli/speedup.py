@@ -9,8 +9,8 @@ import click
 from rich.text import Text
 
 from cli._interrupt import interruptible
+from cli._limits import Duration
 from cli._output import console, echo_json, json_option, progress_console, table
-from cli.tune import Duration
 from targets.errors import HeadstartError, InputError
 from targets.units import percent, rate, seconds, times
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli._interrupt import interruptible
-from cli._moment import UNITS
+from cli._limits import limit_options
 from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds
 from cli._step import steps_options
@@ -25,42 +25,11 @@ if TYPE_CHECKING:
     from tuner.task import Task
 
 
-class Duration(click.ParamType[float]):
-    """A length of time: ``90s``, ``3m``, ``1.5h``; a bare number is seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, more than none."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is not a length of time; write 90s, 3m or 1.5h", param, ctx)
-        length = float(match[1]) * UNITS[match[2] or "s"]
-        if length <= 0:
-            self.fail("must be more than nothing; write 90s, 3m or 1.5h", param, ctx)
-        return length
-
-
-class Percent(click.ParamType[float]):
-    """A share: ``5%``; a bare number is a percentage too."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The fraction, more than nothing."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", str(value).strip())
-        if match is None or float(match[1]) <= 0:
-            self.fail(f"{value!r} is not a percentage of more than nothing; write 5%", param, ctx)
-        return float(match[1]) / 100
-
-
 @click.command("tune")
 @click.argument("model")
 @steps_options
 @click.option("--target", default="host", show_default=True, help="Chip to tune for; it must be in this machine.")
-@click.option("--for", "length", type=Duration(), help="Stop after this long, e.g. 90s, 3m, 8h.")
-@click.option("--trials", type=click.IntRange(min=1), help="Stop after this many trials of each workload.")
-@click.option("--until-within", "within", type=Percent(), help="Stop with what is this near its roofline, e.g. 5%.")
+@limit_options
 @click.option("--seed", type=int, help="Seed of the search, to repeat one.")
 @click.option("--skip-unsupported", is_flag=True, help="Go on without the parts of a file that cannot be read.")
 @cache_option
@@ -120,8 +89,9 @@ def command(
             by_step = step_tasks(store, loaded, chip, policy)
         tasks = list({task.workload.id: task for step in by_step for task in step}.values())
         budget = Budget(length, trials, within)
+        asked = {"model": model, "steps": [asdict(one.step) for one in loaded], "chip": chip.name}
         with LocalExecutor(chip, policy) as executor, _watch(tasks, length, as_json) as listener:
-            job = job_for(store, executor, tasks, budget, loaded, listener=listener, seed=seed)
+            job = job_for(store, executor, tasks, budget, loaded, listener=listener, seed=seed, asked=asked)
             with interruptible(job.stop):
                 job.run()
         summaries = [summarise(one, tasks) for one, tasks in zip(loaded, by_step, strict=True)]

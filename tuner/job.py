@@ -97,6 +97,8 @@ class Job:
         strategy: what guides the search.
         learner: trains the cost model; by default one that starts from what the database keeps of earlier jobs.
         given: schedules by workload id: the job tries these, after the default, and searches for no others.
+        id: of a job that the database has already, and whose state is the caller's; a new one unless said.
+        asked: what else a new one keeps of what was asked for, JSON types.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class Job:
         strategy: Strategy = EVERYTHING,
         learner: Learner | None = None,
         given: Mapping[str, Sequence[Schedule]] | None = None,
+        id: str = "",
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         self.store, self.executor, self.tasks, self.budget = store, executor, tasks, budget
         for task in tasks:
@@ -120,7 +124,8 @@ class Job:
         self.strategy = strategy
         self.given = given
         self.learner = learner or Learner(CostModel.load(store, executor.target.kind))
-        self.id = ""
+        self.id = id
+        self.asked = asked or {}
         self.failures: dict[str, str] = {}
         self.interrupted = False
         self._visits: Counter[str] = Counter()
@@ -135,7 +140,8 @@ class Job:
 
     def run(self) -> None:
         """Tune until the budget is spent, nothing is left to gain, or Ctrl-C; ``interrupted`` tells the last."""
-        self.id = self.store.start_job(self._spec())
+        kept = bool(self.id)
+        self.id = self.id or self.store.start_job(self._spec())
         state = "failed"
         try:
             self._run()
@@ -143,7 +149,8 @@ class Job:
         except KeyboardInterrupt:
             self.interrupted, state = True, "interrupted"
         finally:
-            self.store.finish_job(self.id, state)
+            if not kept:
+                self.store.finish_job(self.id, state)
         self._save_model()
 
     def stop(self) -> None:
@@ -156,6 +163,7 @@ class Job:
     def _spec(self) -> dict[str, Any]:
         """What was asked for, for whoever reads the job later."""
         return {
+            **self.asked,
             "workloads": [task.workload.id for task in self.tasks],
             "target": self.executor.target.fingerprint,
             "policy": self.executor.policy.to_json(),
@@ -173,7 +181,8 @@ class Job:
             task = self._next()
             if task is None:
                 return
-            self.store.heartbeat(self.id)
+            if not self.store.heartbeat(self.id):
+                self.stop()
             try:
                 self._visit(task)
             except HeadstartError as error:

@@ -8,8 +8,9 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from tuning_db import claimed_schema, history_schema
+from tuning_db.job_schema import JOBS
 from tuning_db.repository_schema import REPOSITORIES
-from tuning_db.service_schema import MISSES, QUOTAS, WORDS
+from tuning_db.service_schema import MISSES, QUOTAS, SUBMISSIONS, WORDS
 
 migrations = Migrations("headstart")
 
@@ -287,27 +288,6 @@ RACE = (
     ),
 )
 
-SUBMISSIONS = (
-    # No rowid: nothing here counts across vendors.
-    """CREATE TABLE submission (
-        batch TEXT PRIMARY KEY,        -- hash of its bytes
-        vendor TEXT NOT NULL REFERENCES account (id),
-        nonce TEXT NOT NULL,
-        content TEXT NOT NULL,         -- hash of what is claimed
-        log TEXT NOT NULL,             -- where its entry is, with what it held
-        seq INTEGER NOT NULL,
-        notes TEXT NOT NULL,           -- JSON: what the vendor was told of it
-        UNIQUE (vendor, nonce),
-        UNIQUE (vendor, content),
-        FOREIGN KEY (log, seq) REFERENCES ledger_entry (log, seq)
-    ) WITHOUT ROWID""",
-    *(
-        f"""CREATE TRIGGER submission_is_never_{done} BEFORE {event} ON submission
-        BEGIN SELECT RAISE(ABORT, 'submissions are append-only'); END"""
-        for event, done in (("UPDATE", "changed"), ("DELETE", "deleted"))
-    ),
-)
-
 
 @migrations()
 def m001_first(db: sqlite_utils.Database) -> None:
@@ -389,6 +369,13 @@ def m009_misses(db: sqlite_utils.Database) -> None:
 def m010_repositories(db: sqlite_utils.Database) -> None:
     """Signed metadata and files of repositories, and how much of them accounts may send."""
     for statement in REPOSITORIES:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m011_jobs(db: sqlite_utils.Database) -> None:
+    """Jobs that wait, take turns and are watched, with a log of what happened to each."""
+    for statement in JOBS:
         db.conn.execute(statement)
 
 

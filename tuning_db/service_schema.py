@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
+SUBMISSIONS = (
+    # No rowid: nothing here counts across vendors.
+    """CREATE TABLE submission (
+        batch TEXT PRIMARY KEY,        -- hash of its bytes
+        vendor TEXT NOT NULL REFERENCES account (id),
+        nonce TEXT NOT NULL,
+        content TEXT NOT NULL,         -- hash of what is claimed
+        log TEXT NOT NULL,             -- where its entry is, with what it held
+        seq INTEGER NOT NULL,
+        notes TEXT NOT NULL,           -- JSON: what the vendor was told of it
+        UNIQUE (vendor, nonce),
+        UNIQUE (vendor, content),
+        FOREIGN KEY (log, seq) REFERENCES ledger_entry (log, seq)
+    ) WITHOUT ROWID""",
+    *(
+        f"""CREATE TRIGGER submission_is_never_{done} BEFORE {event} ON submission
+        BEGIN SELECT RAISE(ABORT, 'submissions are append-only'); END"""
+        for event, done in (("UPDATE", "changed"), ("DELETE", "deleted"))
+    ),
+)
+
 QUOTAS = (
     """CREATE TABLE quota (
         account TEXT PRIMARY KEY REFERENCES account (id),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import tune
+from cli import _limits, tune
 from tuner.job import Budget, Job
 from tuner.summary import summarise
 
@@ -87,4 +87,4 @@ def test_the_cache_is_the_policy_and_is_shown(model, tmp_path, monkeypatch, opti
 
 
 def test_a_percentage():
-    assert tune.Percent().convert("7.5 %", None, None) == pytest.approx(0.075)
+    assert _limits.Percent().convert("7.5 %", None, None) == pytest.approx(0.075)

@@ -87,6 +87,7 @@ def populate(store: Store) -> list[Key]:
     store.append("public", "somebody", "read", {"model": "tiny"})
     store.append("r0123", "someone", "read", {"release": "r0123"})
     store.finish_job(store.start_job({"model": "tiny"}))
+    store.queue_job({"model": "tiny"}, 2.0)
     store.tell_misses("0" * 32, [Missed(keys[2].workload, "linear", {"m": 16}, TARGET.fingerprint, 7)], 1.75e9)
     return keys
 

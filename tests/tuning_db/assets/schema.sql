@@ -4,6 +4,8 @@ CREATE INDEX claim_to_judge ON claim (target, state, received)
 
 CREATE INDEX cost_model_latest ON cost_model (space, kind, created)
 
+CREATE INDEX job_log_of_job ON job_log (job, seq)
+
 CREATE INDEX lead_of_release ON lead (release)
 
 CREATE INDEX miss_of_target ON miss (target, workload)
@@ -27,6 +29,8 @@ CREATE INDEX submission_of_key ON submission (key, received)
 CREATE INDEX submission_of_vendor ON submission (vendor, received, claims, bytes)
 
 CREATE INDEX trial_of_default ON trial (workload, target) WHERE schedule = 'sc229ca327b32462008e8648e'
+
+CREATE INDEX trial_of_job ON trial (job)
 
 CREATE INDEX trial_workload ON trial (workload, target)
 
@@ -105,10 +109,26 @@ CREATE TABLE dispute (
 
 CREATE TABLE job (
         id TEXT PRIMARY KEY,
-        spec TEXT NOT NULL,            -- JSON
+        spec TEXT NOT NULL,            -- JSON: what was asked for
         state TEXT NOT NULL,
-        started REAL NOT NULL,
-        heartbeat REAL NOT NULL
+        share REAL NOT NULL CHECK (share > 0),
+        turn REAL NOT NULL,            -- whose is least is next: seconds spent over share, from where it joined
+        spent REAL NOT NULL,           -- seconds that it was run for
+        progress REAL,                 -- how much of what was asked for is done, 0 to 1; NULL where nobody can say
+        queued REAL,                   -- seconds since 1970; NULL for a job that never was in the queue
+        started REAL,                  -- seconds since 1970; NULL for one that was not begun
+        heartbeat REAL,                -- seconds since 1970, of whoever runs it, or ran it last
+        host TEXT NOT NULL,            -- of the process that runs it, or ran it last
+        pid INTEGER
+    )
+
+CREATE TABLE job_log (
+        seq INTEGER PRIMARY KEY,
+        job TEXT NOT NULL REFERENCES job (id),
+        at REAL NOT NULL,              -- seconds since 1970
+        spent REAL NOT NULL,           -- seconds that the job had been run for by then
+        event TEXT NOT NULL,
+        data TEXT NOT NULL             -- JSON
     )
 
 CREATE TABLE lead (
@@ -422,6 +442,16 @@ CREATE TRIGGER dispute_is_never_changed BEFORE UPDATE ON dispute
 
 CREATE TRIGGER dispute_is_never_deleted BEFORE DELETE ON dispute
         BEGIN SELECT RAISE(ABORT, 'disputes are append-only'); END
+
+CREATE TRIGGER job_changes_as_it_may BEFORE UPDATE OF state ON job
+        WHEN NEW.state <> OLD.state AND OLD.state || ' to ' || NEW.state NOT IN ('queued to running', 'queued to paused', 'queued to cancelled', 'running to queued', 'running to paused', 'running to cancelled', 'running to done', 'running to failed', 'running to interrupted', 'paused to queued', 'paused to cancelled', 'failed to queued')
+        BEGIN SELECT RAISE(ABORT, 'a job does not change from that state to this one'); END
+
+CREATE TRIGGER job_log_is_never_changed BEFORE UPDATE ON job_log
+        BEGIN SELECT RAISE(ABORT, 'logs of jobs are append-only'); END
+
+CREATE TRIGGER job_log_is_never_deleted BEFORE DELETE ON job_log
+        BEGIN SELECT RAISE(ABORT, 'logs of jobs are append-only'); END
 
 CREATE TRIGGER lead_history_is_never_changed BEFORE UPDATE ON lead_history
         BEGIN SELECT RAISE(ABORT, 'histories are append-only'); END

@@ -73,9 +73,7 @@ class LocalDevice:
         shared: whether others may measure there between trials; False where whoever makes it has taken the device.
     """
 
-    def __init__(
-        self, target: Target, policy: Policy, limits: Limits | None, name: str, shared: bool = True
-    ) -> None:
+    def __init__(self, target: Target, policy: Policy, limits: Limits | None, name: str, shared: bool = True) -> None:
         self.target, self.policy, self.limits, self.name = target, policy, limits or limits_for(target), name
         self.machine = platform.node()
         self._lock = DeviceLock(name) if shared else None

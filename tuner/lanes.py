@@ -108,6 +108,7 @@ def drive(executor: Executor, visits: Visits) -> None:
 
     try:
         while True:
+            visits.beat()
             _look(executor, lanes)
             idle = [lane for lane in lanes.values() if lane.idle]
             begun = False
@@ -126,7 +127,6 @@ def drive(executor: Executor, visits: Visits) -> None:
                 return
             elif not lanes:
                 time.sleep(LOOK_S)
-            visits.beat()
     finally:
         for lane in lanes.values():
             lane.close()

@@ -244,7 +244,7 @@ def _timed(
             _array(output).view(np.uint8).fill(0xFF)
         call()
         results.append([_array(output).copy() for output in outputs])
-    wrong = mismatch(*results, workload.tolerances)
+    wrong = mismatch(results[0], results[1], workload.tolerances)
     numbers = [_number(call) for call in calls]
     samples: tuple[list[float], list[float]] = [], []
     start = time.perf_counter()

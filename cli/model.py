@@ -103,14 +103,14 @@ def list_(kind: str, db: Path, as_json: bool) -> None:
     Example:
       headstart model list
     """
-    from schedules.plugin_spaces import spaces_anywhere
+    from schedules.space import spaces
     from tuner.cost_model import CostModel
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store:
-        kept = store.cost_models(kind)
-        used = CostModel.load(store, kind, spaces_anywhere()).spaces
-    found = [row | {"bytes": len(row.pop("blob")), "used": name in used} for name, row in kept.items()]
+        kept = {name: store.load_cost_model(name, kind) for name in spaces()}
+        used = CostModel.load(store, kind).spaces
+    found = [row | {"bytes": len(row.pop("blob")), "used": name in used} for name, row in kept.items() if row]
     if as_json:
         echo_json({"path": str(db), "models": found})
         return
@@ -139,7 +139,7 @@ def record(workload: str, output: Path, count: int, cache: str, seed: int, as_js
     from targets import resolve
     from tuner import recording
     from tuner.best import parse_operator
-    from tuner.local_executor import LocalExecutor
+    from tuner.executor import LocalExecutor
     from tuner.toolchain import toolchain
     from tuning_db.records import Policy
 
@@ -156,7 +156,7 @@ def record(workload: str, output: Path, count: int, cache: str, seed: int, as_js
         schedules = recording.drawn(made, chip, count, rng)
     rng = np.random.default_rng([seed, len(taken.outcomes)])
     with LocalExecutor(chip, policy) as executor, progress_console.status(f"Timing {len(schedules)} schedules …"):
-        taken = recording.take(taken, executor.devices()[0], schedules, rng)
+        taken = recording.take(taken, executor, schedules, rng)
     recording.write(output, taken)
     failed = sum(not outcome.samples for outcome in taken.outcomes.values())
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,6 @@ class Task:
         bound: which side of the roof it is under, ``compute`` or ``memory``.
         champion: the best schedule.
         seconds: median seconds of each schedule tried, by schedule id; None where it failed.
-        pending: ids of schedules that a visit has in hand.
         idle: trials since the champion last changed.
         trial_s: seconds that a trial cost on the last visit, loading included.
         within: of the floor that the champion may be away from it; nearer than that, the task is done.
@@ -51,7 +50,6 @@ class Task:
     champion: Schedule | None = None
     seconds: dict[str, float | None] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
-    pending: set[str] = field(default_factory=set)
     idle: int = 0
     trial_s: float = 1.0
     within: float = CLOSE
@@ -104,14 +102,6 @@ class Task:
     def default_s(self) -> float | None:
         """Seconds of the default schedule: the best median of its trials."""
         return self.seconds.get(DEFAULT.id)
-
-    def untried(self, schedules: Iterable[Schedule | None]) -> list[Schedule]:
-        """Those that are there, were not tried and are not about to be, each once."""
-        return list(
-            dict.fromkeys(
-                s for s in schedules if s is not None and s.id not in self.seconds and s.id not in self.pending
-            )
-        )
 
     @property
     def tried(self) -> int:

@@ -139,7 +139,7 @@ def record(workload: str, output: Path, count: int, cache: str, seed: int, as_js
     from targets import resolve
     from tuner import recording
     from tuner.best import parse_operator
-    from tuner.executor import LocalExecutor
+    from tuner.local_executor import LocalExecutor
     from tuner.toolchain import toolchain
     from tuning_db.records import Policy
 
@@ -156,7 +156,7 @@ def record(workload: str, output: Path, count: int, cache: str, seed: int, as_js
         schedules = recording.drawn(made, chip, count, rng)
     rng = np.random.default_rng([seed, len(taken.outcomes)])
     with LocalExecutor(chip, policy) as executor, progress_console.status(f"Timing {len(schedules)} schedules …"):
-        taken = recording.take(taken, executor, schedules, rng)
+        taken = recording.take(taken, executor.devices()[0], schedules, rng)
     recording.write(output, taken)
     failed = sum(not outcome.samples for outcome in taken.outcomes.values())
     if as_json:

@@ -65,10 +65,10 @@ def command(
         headstart tune deepseek-v4-flash --tokens 1,16,128 --for 2h
     """
     from targets import resolve
-    from tuner.executor import LocalExecutor
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget
+    from tuner.local_executor import LocalExecutor
     from tuner.row_job import job_for
     from tuner.summary import summarise
     from tuner.tasks import policy_for, step_tasks

@@ -16,9 +16,9 @@ from headstart_runtime import bundle
 from targets import resolve
 from tuner.bench.rows import FamilyResult, bench_rows
 from tuner.compile import build_bundle
-from tuner.executor import LocalExecutor
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.job import Budget, Event
+from tuner.local_executor import LocalExecutor
 from tuner.row_job import job_for
 from tuner.row_selecting import select_rows
 from tuner.tasks import policy_for, step_tasks

@@ -8,6 +8,9 @@ import numpy as np
 
 from schedules.operator import Tolerance
 
+# Outputs are filled with these bytes before they are written: no right answer, NaN as any float.
+UNWRITTEN = 0xFF
+
 
 def mismatch(
     outputs: Sequence[np.ndarray], references: Sequence[np.ndarray], tolerances: Sequence[Tolerance]
@@ -25,6 +28,28 @@ def mismatch(
         if reason is not None:
             return f"output {at}: {reason}"
     return None
+
+
+def mismatch_in_part(
+    outputs: Sequence[np.ndarray], references: Sequence[np.ndarray], tolerances: Sequence[Tolerance]
+) -> str | None:
+    """``mismatch`` of those elements that were written, at least one of each output; places count these elements.
+
+    Before, outputs were filled with the bytes ``UNWRITTEN``.
+    """
+    written = [_written(output) for output in outputs]
+    for at, mask in enumerate(written):
+        if not mask.any():
+            return f"output {at}: nothing was written"
+    found = [output[mask] for output, mask in zip(outputs, written, strict=True)]
+    expected = [reference[mask] for reference, mask in zip(references, written, strict=True)]
+    return mismatch(found, expected, tolerances)
+
+
+def _written(array: np.ndarray) -> np.ndarray:
+    parts = np.ascontiguousarray(array).view(np.uint8).reshape(*array.shape, array.dtype.itemsize)
+    mask: np.ndarray = (parts != UNWRITTEN).any(-1)
+    return mask
 
 
 def _mismatch(output: np.ndarray, reference: np.ndarray, tolerance: Tolerance) -> str | None:

@@ -30,9 +30,12 @@ class Program(ABC):
 
     Attributes:
         notes: what the evidence of its trial is to say of it beside times, as JSON types.
+        whole: False where the last call ran part of a large kernel, for want of the chip: what it did not write is not
+            compared.
     """
 
     notes: Mapping[str, Any] = MappingProxyType({})
+    whole: bool = True
 
     @abstractmethod
     def call(
@@ -83,6 +86,10 @@ class Backend(ABC):
     def lacks(self, target: Target) -> str:
         """Where ``devices`` is empty: what is missing here and what to do about it, for people."""
         return f"this machine has no {target.name}"
+
+    def slack(self, arithmetic: str) -> float:
+        """How many times as far from zero as an operator says results may be off where such values are multiplied."""
+        return 1.0
 
     @abstractmethod
     def build(self, module: tvm.IRModule, target: Target, folder: Path) -> Path:

@@ -16,8 +16,8 @@ from schedules.workload import Workload
 from targets import Target, resolve
 from targets.errors import HeadstartError, InputError
 from tuner.compile import compile_kernel
-from tuner.executor import LocalExecutor
 from tuner.job import Budget, Job
+from tuner.local_executor import LocalExecutor
 from tuner.task import load_task
 from tuner.tasks import register
 from tuning_db.records import Policy, Trial

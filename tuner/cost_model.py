@@ -70,6 +70,11 @@ class Example:
         """The features; None where the schedule is of a space or version that is no more."""
         return self.context.row(self.schedule)
 
+    @cached_property
+    def plain(self) -> np.ndarray | None:
+        """The row it had before it was compiled, where that is another one."""
+        return self.context.row(self.schedule, compiled=False) if self.schedule in self.context.resources else None
+
 
 class CostModel:
     """Predicts log2 of a schedule's time over the best time known for its workload, in any space."""
@@ -85,7 +90,7 @@ class CostModel:
     def train(self, sets: Mapping[str, TrainingSet]) -> None:
         """``fit`` to sets that were made before; nearly all of it is xgboost's, which lets other threads run."""
         self._boosters = {space: _train(part) for space, part in sets.items()}
-        self._trained_on = {space: len(part.labels) for space, part in sets.items()}
+        self._trained_on = {space: part.trials for space, part in sets.items()}
 
     @property
     def spaces(self) -> dict[str, int]:
@@ -139,10 +144,12 @@ class TrainingSet:
         names: of the features.
         stamp: which features of which version of the space these are.
         labels: log2 of the time over the best of the group, at most ``HOPELESS``.
+        trials: that these are of; one whose kernel's resources are known has two rows.
     """
 
     names: list[str]
     stamp: str
+    trials: int
     rows: np.ndarray
     labels: np.ndarray
 
@@ -164,13 +171,21 @@ def training_sets(examples: Iterable[Example]) -> dict[str, TrainingSet]:
 
 def _training_set(examples: Sequence[Example], best: Mapping[tuple[str, ...], float]) -> TrainingSet:
     first = examples[0]
-    labels = [
-        min(math.log2(e.seconds / best[e.group]), HOPELESS) if e.seconds is not None else HOPELESS for e in examples
-    ]
+    rows: list[np.ndarray] = []
+    labels: list[float] = []
+    for example in examples:
+        label = HOPELESS
+        if example.seconds is not None:
+            label = min(math.log2(example.seconds / best[example.group]), HOPELESS)
+        # What was compiled is learnt from both with and without what is known by that: most that is asked is not.
+        seen = [row for row in (example.row, example.plain) if row is not None]
+        rows += seen
+        labels += [label] * len(seen)
     return TrainingSet(
         first.context.names(first.schedule),
         _stamp(first.schedule.version),
-        np.array([e.row for e in examples], dtype=np.float32),
+        len(examples),
+        np.array(rows, dtype=np.float32),
         np.array(labels, dtype=np.float32),
     )
 
@@ -219,6 +234,7 @@ def all_examples(store: Store, kind: str, without: set[str] | None = None) -> li
         key = (*group, row["schedule"])
         if key not in found:
             schedule = Schedule(row["space"], row["version"], row["config"])
+            context.compiled(schedule, row["evidence"])
             found[key] = Example(context, row["toolchain"], schedule, seconds)
         elif seconds is not None:
             found[key] = replace(found[key], seconds=seconds)

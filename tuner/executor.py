@@ -1,12 +1,8 @@
-"""Runs trials in a worker process on this machine, and outlives whatever happens to it."""
+"""What runs trials, seen from a job: an executor has devices, a device loads a workload, a session tries schedules."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import statistics
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,14 +11,7 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
-from tuner.backends import backend_for
-from tuner.child import Child, WorkerLost
 from tuning_db.records import Key, Policy, Status, Trial
-
-# After the reference, numpy's threads spin for tens of milliseconds on the cores that the first kernels are timed on.
-ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# TVM imports torch where it is installed, for a second and a half that no kernel needs.
-WORKER = "import sys; sys.modules['torch'] = None; from tuner import worker; worker.main()"
 
 
 @dataclass(frozen=True)
@@ -40,19 +29,14 @@ class Limits:
     load: float = 300.0
 
 
-def limits_for(target: Target) -> Limits:
-    """The limits that suit what runs a chip's kernels here."""
-    backend = backend_for(target)
-    return Limits() if backend is None else Limits(backend.build_limit_s, backend.run_limit_s)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came of building and timing one schedule; fields as in ``tuning_db.records.Trial``.
 
     Attributes:
         ratios: samples over the incumbent's, pair by pair as they were timed; empty where there was none.
-        notes: what else the trial's evidence is to say, see ``docs/measuring.md``.
+        notes: what else the trial's evidence is to say: on which ``device`` it ran, when it ``began`` and ``ended``
+            (seconds since 1970, by the clock of the machine that has the device), and what was out of the ordinary.
     """
 
     status: Status
@@ -92,14 +76,22 @@ class Outcome:
         return high - low
 
 
+class DeviceGone(HeadstartError):
+    """A device is gone, whatever it was at: nothing is known of the schedule in flight, which is to be tried again."""
+
+
 class Session(Protocol):
-    """One workload loaded somewhere, ready for trials; made by an executor's ``open``."""
+    """One workload loaded on a device, ready for trials.
+
+    Every method blocks until it is done, and raises ``DeviceGone`` where the device is gone. What a schedule does to
+    the process that runs it is no loss of the device but the outcome of its trial.
+    """
 
     def incumbent(self, schedule: Schedule) -> Outcome:
         """Time the champion again, now, and keep it to time others against."""
 
     def ahead(self, schedules: Sequence[Schedule]) -> None:
-        """Say which schedules will be tried next, so that they can be built together, while nothing is timed."""
+        """Say which schedules will be tried next, so that they can be built before it is their turn."""
 
     def trial(self, schedule: Schedule) -> Outcome:
         """Build, run, check and time a schedule, in turn with the incumbent if there is one."""
@@ -108,128 +100,48 @@ class Session(Protocol):
         """Make the last good trial the incumbent."""
 
 
-class LocalExecutor:
-    """One worker process on this machine; close it, or use it as a context manager.
+class Device(Protocol):
+    """Something that runs kernels, one at a time.
 
-    A worker that dies is started again when it is next needed, with the same workload and incumbent.
-
-    Args:
-        device: one of ``tuner.backends.devices(target)``, the first unless said.
+    Attributes:
+        name: which of its machine's it is.
+        machine: that it is in, as the network calls it.
     """
 
-    def __init__(self, target: Target, policy: Policy, limits: Limits | None = None, device: str = "") -> None:
-        self.target, self.policy, self.limits = target, policy, limits or limits_for(target)
-        self.device = device
-        self._child = Child([sys.executable, "-c", WORKER], os.environ | ONE_BLAS_THREAD)
+    @property
+    def name(self) -> str: ...
 
-    def __enter__(self) -> LocalExecutor:
-        return self
+    @property
+    def machine(self) -> str: ...
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self, workload: Workload, seed: int) -> LocalSession:
+    def open(self, workload: Workload, seed: int) -> Session:
         """Load a workload with inputs drawn from ``seed``.
 
         Raises:
             HeadstartError: its arguments do not fit into memory, or a worker cannot be started.
+            DeviceGone: the device is gone.
         """
-        return LocalSession(self, workload, seed)
 
-    def close(self) -> None:
-        """End the worker."""
-        self._child.kill()
 
-    def request(self, message: dict[str, Any], *timeouts: float) -> dict[str, Any]:
-        """Send a request to the worker, which is started where there is none; see ``Child.request``.
+class Executor(Protocol):
+    """The devices of one kind of chip.
 
-        Raises:
-            WorkerLost: the worker died, or was killed because a stage took too long.
-        """
-        if not self._child.alive:
-            self._child.start(self.limits.load)
-        return self._child.request(message, *timeouts)
+    Attributes:
+        elastic: whether devices may come and go.
+    """
 
     @property
-    def alive(self) -> bool:
-        """Whether a worker is running."""
-        return self._child.alive
+    def target(self) -> Target: ...
 
+    @property
+    def policy(self) -> Policy: ...
 
-@dataclass
-class LocalSession:
-    """A workload in the local worker; loads it again after a crash."""
+    @property
+    def elastic(self) -> bool: ...
 
-    executor: LocalExecutor
-    workload: Workload
-    seed: int
-    _incumbent: Schedule | None = None
-    _challenger: Schedule | None = None
+    def devices(self) -> Sequence[Device]:
+        """Those there are now, the same objects as long as they are there.
 
-    def __post_init__(self) -> None:
-        self._load()
-
-    def _load(self) -> None:
-        message = {
-            "do": "load",
-            "workload": {"operator": self.workload.operator, "params": dict(self.workload.params)},
-            "target": self.executor.target.spec(),
-            "policy": self.executor.policy.to_json(),
-            "seed": self.seed,
-            "device": self.executor.device,
-        }
-        try:
-            answer = self.executor.request(message, self.executor.limits.load)
-        except WorkerLost as lost:
-            raise HeadstartError(f"{self.workload.operator} {self.workload.label} cannot be loaded: {lost}") from None
-        if "error" in answer:
-            raise HeadstartError(f"{self.workload.operator} {self.workload.label}: {answer['error']}")
-
-    def _ready(self) -> None:
-        if not self.executor.alive:
-            self._load()
-            if self._incumbent is not None:
-                self._measure("incumbent", self._incumbent)
-
-    def _measure(self, verb: str, schedule: Schedule) -> Outcome:
-        limits, start = self.executor.limits, time.perf_counter()
-        # The default schedule of a big workload may take seconds a call; a challenger that slow has lost already.
-        run = limits.run if schedule.space != "default" else limits.load
-        build = limits.build if schedule.space != "default" else limits.load
-        try:
-            answer = self.executor.request({"do": verb, "schedule": schedule.to_json()}, build, run, run)
-        except WorkerLost as lost:
-            return Outcome(lost.status, error=str(lost), build_s=time.perf_counter() - start)
-        if answer.get("lost"):
-            self.executor.close()  # the device is lost to that process; the next trial starts another
-        samples, ratios = tuple(answer["samples"]), tuple(answer["ratios"])
-        return Outcome(Status(answer["status"]), samples, answer["error"], answer["build_s"], ratios, answer["notes"])
-
-    def incumbent(self, schedule: Schedule) -> Outcome:
-        """Time the champion again, now, and keep it to time others against."""
-        self._ready()
-        outcome = self._measure("incumbent", schedule)
-        self._incumbent = schedule if outcome.status is Status.OK else None
-        return outcome
-
-    def ahead(self, schedules: Sequence[Schedule]) -> None:
-        """Build what will be tried next on all cores at once; where one of them harms the worker, each builds alone."""
-        # A default may take longer to build than any other schedule is given.
-        wanted = [schedule.to_json() for schedule in schedules if schedule.space != "default"]
-        if len(wanted) < 2:
-            return
-        self._ready()
-        with contextlib.suppress(WorkerLost):
-            self.executor.request({"do": "ahead", "schedules": wanted}, *[self.executor.limits.build] * len(wanted))
-
-    def trial(self, schedule: Schedule) -> Outcome:
-        """Build, run, check and time a schedule, in turn with the incumbent if there is one."""
-        self._ready()
-        outcome = self._measure("trial", schedule)
-        self._challenger = schedule if outcome.status is Status.OK else None
-        return outcome
-
-    def crown(self) -> None:
-        """Make the last good trial the incumbent."""
-        self._incumbent, self._challenger = self._challenger, None
-        self.executor.request({"do": "crown"}, self.executor.limits.run)
+        Raises:
+            HeadstartError: there is none, and none is to be expected.
+        """

@@ -1,13 +1,16 @@
 """What the cost model sees: of the workload, the chip and the policy here, of the schedule what its space says.
 
-Nothing is lowered or compiled. Sizes are logarithms, so that a ratio means the same at every size.
+Nothing is lowered or compiled for it; what earlier trials noted of a kernel that they compiled is used. Sizes are
+logarithms, so that a ratio means the same at every size.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from targets import Target
 from tuning_db.records import Policy
 
 # A model that learnt from features of another version is not used. Count up whenever a feature changes its meaning.
-VERSION = 1
+VERSION = 2
 # The arguments, and the dimensions of each, of which the model sees the sizes; and how many numeric parameters.
 INPUTS = ("first", "second", "third")
 DIMENSIONS = 3
@@ -29,10 +32,15 @@ EXTENSIONS = ("avx2", "avx512f", "avx512bf16", "avx512vnni", "amx-bf16", "neon",
 
 
 class Context:
-    """A workload on a target under a policy, and a row of features for each schedule of it."""
+    """A workload on a target under a policy, and a row of features for each schedule of it.
+
+    Attributes:
+        resources: what kernels take of the chip, as evidence of trials has it, of schedules that were compiled.
+    """
 
     def __init__(self, workload: Workload, target: Target, policy: Policy) -> None:
         self.workload, self.target, self.policy = workload, target, policy
+        self.resources: dict[Schedule, Mapping[str, float]] = {}
         self._spaces: dict[str, Space | None] = {}
 
     @cached_property
@@ -58,17 +66,28 @@ class Context:
             self._spaces[name] = kind(self.workload, self.target) if kind is not None and supported else None
         return self._spaces[name]
 
-    def row(self, schedule: Schedule) -> np.ndarray | None:
-        """The features of a schedule; None where its space, in its version, has nothing for this workload here."""
+    def compiled(self, schedule: Schedule, evidence: Mapping[str, Any]) -> None:
+        """Take up what a trial's evidence says of the resources of its kernel, the first one where there are more."""
+        for resources in evidence.get("resources", ())[:1]:
+            self.resources[schedule] = resources
+
+    def row(self, schedule: Schedule, compiled: bool = True) -> np.ndarray | None:
+        """The features of a schedule; None where its space, in its version, has nothing for this workload here.
+
+        Args:
+            schedule: of any space.
+            compiled: use what is known of its kernel's resources; without, the row of one that was not compiled yet.
+        """
         space = self.space(schedule.space)
         if space is None or schedule.version != space.version:
             return None
-        return np.array([*self.features.values(), *space.features(schedule).values()], dtype=np.float32)
+        own = space.features(schedule) | space.compiled_features(self.resources.get(schedule) if compiled else None)
+        return np.array([*self.features.values(), *own.values()], dtype=np.float32)
 
     def names(self, schedule: Schedule) -> list[str]:
         """What the numbers of ``row`` are called."""
         space = self.space(schedule.space)
-        own = space.features(schedule) if space is not None else {}
+        own = space.features(schedule) | space.compiled_features(None) if space is not None else {}
         return [*self.features, *(f"schedule: {name}" for name in own)]
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import getpass
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from schedules.schedule import Schedule
 from targets.errors import HeadstartError, one_line
-from targets.host import Host
 from tuner.cost_model import CostModel, Example, all_examples
 from tuner.evaluate import hold_out, metrics
-from tuner.executor import LocalExecutor, Outcome, Session
+from tuner.executor import DeviceGone, Executor, Outcome
+from tuner.lanes import Lane, Visit, drive
 from tuner.learner import Learner
 from tuner.propose import EVERYTHING, Strategy, opening, propose
-from tuner.sequential import beats
 from tuner.task import DEFAULT, Task
-from tuning_db.records import Status
+from tuner.visit import Event, TaskVisit
 from tuning_db.store import Store
 
 # Trials in a visit to a task; loading its inputs again for fewer would cost more than it gains.
@@ -34,6 +32,8 @@ CHEAP_S = 0.1
 HOPELESS = 256
 # New trials after which the cost model learns again.
 RELEARN = 8
+# Seconds between two signs of life.
+BEAT_S = 1.0
 # Trials up to which a job ends with finding out how good its model is; with more, nobody would want to wait.
 WORTH_HOLDING_OUT = 3000
 
@@ -72,21 +72,11 @@ class Budget:
         """Trials that the task may still make in a visit."""
         if self.seconds is None and self.trials is None and task.idle >= HOPELESS:
             return 0
-        return VISIT if self.trials is None else min(VISIT, self.trials - task.tried)
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a person watching wants to see: a trial, and whether it made a new champion."""
-
-    task: Task
-    schedule: Schedule
-    outcome: Outcome
-    crowned: bool
+        return VISIT if self.trials is None else min(VISIT, self.trials - task.tried - len(task.pending))
 
 
 class Job:
-    """Tunes tasks one visit at a time.
+    """Tunes tasks, one visit at a time on each device.
 
     Args:
         store: where trials go; each is on disk before the next is asked for.
@@ -104,7 +94,7 @@ class Job:
     def __init__(
         self,
         store: Store,
-        executor: LocalExecutor,
+        executor: Executor,
         tasks: Sequence[Task],
         budget: Budget,
         *,
@@ -132,11 +122,12 @@ class Job:
         self._waiting: dict[str, list[Schedule]] = {}
         self._others: list[Example] = []
         self._unlearned = 0
-        self._loaded: tuple[Task, Session] | None = None
-        # Whether the champion of that task ran there, and so has to be beaten.
-        self._defended = False
+        # How many devices visit a workload now.
+        self._at: Counter[str] = Counter()
+        # How many devices were lost with a schedule, by ids of workload and schedule.
+        self.lost: Counter[tuple[str, str]] = Counter()
+        self._beaten = 0.0
         self._author = getpass.getuser()
-        self._machine = platform.node()
 
     def run(self) -> None:
         """Tune until the budget is spent, nothing is left to gain, or Ctrl-C; ``interrupted`` tells the last."""
@@ -157,7 +148,8 @@ class Job:
         """End after the trial that is being taken, as by Ctrl-C."""
         self.interrupted = True
 
-    def _over(self) -> bool:
+    def over(self) -> bool:
+        """Whether the budget is spent, or nobody wants more."""
         return self.interrupted or self.budget.over()
 
     def _spec(self) -> dict[str, Any]:
@@ -177,58 +169,61 @@ class Job:
         self._learn()
         if not self.learner.model.spaces:
             self.learner.wait()  # a moment, for better first trials; a model from earlier jobs is as good to begin with
-        while not self._over():
-            task = self._next()
-            if task is None:
-                return
+        drive(self.executor, self)
+
+    def visit(self, lane: Lane) -> Visit[None] | None:
+        """The next visit of a lane; None where there is nothing for it now."""
+        task = self._next()
+        return None if task is None else self._guarded(lane, task)
+
+    def beat(self) -> None:
+        """Tell others that the job is alive."""
+        if time.monotonic() - self._beaten >= BEAT_S:
+            self._beaten = time.monotonic()
             if not self.store.heartbeat(self.id):
-                self.stop()
-            try:
-                self._visit(task)
-            except HeadstartError as error:
-                # A workload that does not load (too big for this machine) must not end the night for the others.
-                self.failures[task.workload.id] = str(error)
-            except (RuntimeError, ValueError) as error:
-                # Nor must a space that TVM refuses while it draws; these are the types of TVM's errors.
-                self.failures[task.workload.id] = one_line(error)
+                self.stop()  # somebody cancelled it
+
+    def _guarded(self, lane: Lane, task: Task) -> Visit[None]:
+        """A visit that harms nobody but its task."""
+        self._at[task.workload.id] += 1
+        try:
+            yield from self._visit(lane, task)
+        except DeviceGone:
+            pass  # what was not tried is tried on another
+        except HeadstartError as error:
+            # A workload that does not load (too big for this machine) must not end the night for the others.
+            self.failures[task.workload.id] = str(error)
+        except (RuntimeError, ValueError) as error:
+            # Nor must a space that TVM refuses while it draws; these are the types of TVM's errors.
+            self.failures[task.workload.id] = one_line(error)
+        finally:
+            self._at[task.workload.id] -= 1
 
     def _next(self) -> Task | None:
-        """First every task once, small ones first; then by what a second of trials is likeliest to gain."""
+        """First every task once, small ones first; then by what a second of trials is likeliest to gain.
+
+        Until a task has a champion, one device is enough for it; then any number may be, where others gain less.
+        """
         able = [t for t in self.tasks if t.workload.id not in self.failures and self.budget.left_for(t) > 0]
-        fresh = [t for t in able if t.champion_s is None and not t.exhausted]
+        fresh = [t for t in able if t.champion_s is None and not t.exhausted and not self._at[t.workload.id]]
         if fresh:
             return min(fresh, key=lambda t: t.workload.bytes)
         able = [t for t in able if t.champion_s is not None and t.gain > 0]
-        return max(able, key=lambda t: t.gain / t.trial_s) if able else None
+        return max(able, key=lambda t: t.gain / t.trial_s / (1 + self._at[t.workload.id])) if able else None
 
-    def _visit(self, task: Task) -> None:
-        start, before = self.budget.clock(), task.tried
-        try:
-            self._trials(task)
-        finally:
-            task.trial_s = (self.budget.clock() - start) / max(1, task.tried - before)
-
-    def _trials(self, task: Task) -> None:
+    def _visit(self, lane: Lane, task: Task) -> Visit[None]:
+        start, visit = self.budget.clock(), TaskVisit(self, lane, task)
         schedules = self._schedules(task)
         if not schedules:
             return  # nothing to load a workload or to time a champion again for
-        session = self._session(task)
-        session.ahead(schedules)
-        for schedule in schedules:
-            self._try(task, session, schedule)
-            if self._over():
-                return
+        try:
+            yield from visit.tries(schedules)
+        finally:
+            self._waiting.setdefault(task.workload.id, [])[:0] = visit.left
+            task.exhausted = task.exhausted and not visit.left
+            task.trial_s = (self.budget.clock() - start) / max(1, visit.tried)
         if self._unlearned >= RELEARN:
             self._learn()
-
-    def _session(self, task: Task) -> Session:
-        """The task's workload loaded with its champion as the incumbent; the last visit's if that was here too."""
-        if self._loaded is None or self._loaded[0] is not task:
-            self._loaded = None
-            session = self.executor.open(task.workload, int(self.rng.integers(2**31)))
-            self._again(task, session)
-            self._loaded = task, session
-        return self._loaded[1]
 
     def _schedules(self, task: Task) -> list[Schedule]:
         """What to try on this visit."""
@@ -236,14 +231,14 @@ class Job:
         self._visits[task.workload.id] += 1
         if self.given is not None:
             wanted = [DEFAULT, *self.given.get(task.workload.id, ())]
-            left = [schedule for schedule in wanted if schedule.id not in task.seconds]
+            left = task.untried(wanted)
             task.exhausted = not left
             return left[:count]
         if visits == 0:
             known = self.strategy.known
             everyone = [*self._others, *(e for t in self.tasks if t is not task for e in t.examples)] if known else []
             first = opening(task, self.learner.model, everyone, self.rng) if known else [DEFAULT]
-            self._waiting[task.workload.id] = [s for s in first if s.id not in task.seconds]
+            self._waiting[task.workload.id] = task.untried(first)
         waiting = self._waiting[task.workload.id]
         # Whatever is known to be good comes before what is drawn, on later visits too.
         schedules = [waiting.pop(0) for _ in range(min(count, len(waiting)))]
@@ -261,43 +256,15 @@ class Job:
             schedules += proposed
         return schedules
 
-    def _again(self, task: Task, session: Session) -> None:
-        """Time the champion anew, and leave it as the incumbent that this visit's trials are timed against."""
-        self._defended = False
-        if task.champion is None:
-            return
-        outcome = _above_floor(task, session.incumbent(task.champion))
-        good = outcome.status is Status.OK and outcome.median is not None
-        self._defended = good
-        better = good and (task.champion_s is None or (outcome.median or 0.0) < task.champion_s)
-        self._keep(task, task.champion, outcome, {"again": True}, crowned=better)
-
-    def _try(self, task: Task, session: Session, schedule: Schedule) -> None:
-        """One trial, on disk when this returns."""
-        outcome = _above_floor(task, session.trial(schedule))
-        crowned = False
-        evidence: dict[str, Any] = {}
-        if outcome.status is Status.OK and task.champion is None:
-            crowned = True
-        elif outcome.status is Status.OK and schedule.id in task.seconds:
-            evidence = {"again": True}
-        elif outcome.status is Status.OK and task.champion is not None:
-            evidence = {"incumbent": task.champion.id, "ratios": list(outcome.ratios)}
-            crowned = beats(outcome.ratios) if outcome.ratios else not self._defended
-        self._keep(task, schedule, outcome, evidence, crowned)
-        if crowned:
-            task.crown(schedule)
-            session.crown()
-            self._defended = True
-        self.listener(Event(task, schedule, outcome, crowned))
-
-    def _keep(self, task: Task, schedule: Schedule, outcome: Outcome, evidence: dict[str, Any], crowned: bool) -> None:
+    def keep(
+        self, task: Task, schedule: Schedule, outcome: Outcome, evidence: dict[str, Any], crowned: bool, machine: str
+    ) -> None:
         """Write a trial down, for good, and take it into account."""
         trial = outcome.trial(
             task.key,
             schedule,
             evidence=evidence | dict(outcome.notes),
-            machine=self._machine,
+            machine=machine,
             author=self._author,
             job=self.id,
         )
@@ -324,17 +291,3 @@ class Job:
         examples = self._examples()
         held = hold_out(examples, folds=3) if len(examples) <= WORTH_HOLDING_OUT and not self.interrupted else []
         self.learner.model.save(self.store, self.executor.target.kind, metrics(held))
-
-
-def _above_floor(task: Task, outcome: Outcome) -> Outcome:
-    """Refuse a time that the chip cannot reach."""
-    if outcome.status is not Status.OK or outcome.median is None or outcome.median >= task.below_floor_s:
-        return outcome
-    if isinstance(task.target, Host):
-        # The peaks may have been measured in a busy minute: before calling a time a lie, look again.
-        task.target.measure_again()
-        task.look_up_floor()
-    if outcome.median < task.below_floor_s:
-        reason = f"{outcome.median:.3g} s is below the roofline floor of {task.floor_s:.3g} s"
-        return replace(outcome, status=Status.BELOW_FLOOR, error=reason)
-    return outcome

@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart_runtime.dlpack import tensor
 from headstart_runtime.memory import empty
-from schedules.compare import mismatch
+from schedules.compare import UNWRITTEN, mismatch
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
@@ -203,7 +203,7 @@ class Bench:
 
 def poison(array: np.ndarray) -> None:
     """Overwrite an output with a pattern that no right answer has, so that what is not written shows."""
-    array.reshape(-1).view(np.uint8).fill(0xFF)
+    array.reshape(-1).view(np.uint8).fill(UNWRITTEN)
 
 
 def unscheduled(workload: Workload, target: Target, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:

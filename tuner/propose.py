@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -62,18 +62,18 @@ def opening(task: Task, model: CostModel, others: Sequence[Example], rng: np.ran
     scores: dict[Schedule, float] = {}
     champions = neighbours(task, others)
     for name, space in task.spaces.items():
-        own = _new(task, space.seeds())
-        fitting = _new(task, (space.nearest(s.config) for s in champions if _same(s, space)))
+        own = task.untried(space.seeds())
+        fitting = task.untried(space.nearest(s.config) for s in champions if _same(s, space))
         seeds.append(own)
         moved.append(fitting)
-        scored = _scored(task, model, [*own, *fitting, *_new(task, _fresh(task, name, space, model, rng))])
+        scored = _scored(task, model, [*own, *fitting, *task.untried(_fresh(task, name, space, model, rng))])
         scores |= scored
         liked += sorted(scored, key=scored.__getitem__)[:LIKED] if scored else fitting
     # A space without a model comes after those with one, in the order of its own.
     predicted = sorted(dict.fromkeys(liked), key=lambda s: scores.get(s, np.inf))
     proven = sorted(dict.fromkeys([*_in_turn(seeds), *_in_turn(moved)]), key=lambda s: scores.get(s, np.inf))
     mixed = [s for pair in zip(predicted, proven, strict=False) for s in pair]
-    return _new(task, [DEFAULT, *mixed, *proven, *predicted])
+    return task.untried([DEFAULT, *mixed, *proven, *predicted])
 
 
 def _in_turn(lists: Sequence[Sequence[Schedule]]) -> list[Schedule]:
@@ -108,7 +108,7 @@ def propose(
     scores: dict[Schedule, float] = {}
     ranked: list[list[Schedule]] = []
     for name, space in task.spaces.items():
-        pool = _new(task, _pool(task, name, space, POOL * count, rng, strategy.evolve))
+        pool = task.untried(_pool(task, name, space, POOL * count, rng, strategy.evolve))
         scored = _scored(task, model, pool) if strategy.model else {}
         scores |= scored
         pools += pool
@@ -141,7 +141,7 @@ def _fresh(
     """
     if name not in model.spaces:
         return
-    drawn = _new(task, _pool(task, name, space, OPENING_POOL, rng, evolve=False))
+    drawn = task.untried(_pool(task, name, space, OPENING_POOL, rng, evolve=False))
     yield from drawn
     scored = _scored(task, model, drawn)
     parents = sorted(scored, key=scored.__getitem__)[:16]
@@ -170,8 +170,3 @@ def _pool(
 def _same(schedule: Schedule, space: Space) -> bool:
     """Whether a schedule is of this space, and means the same there."""
     return (schedule.space, schedule.version) == (space.name, space.version)
-
-
-def _new(task: Task, schedules: Iterable[Schedule | None]) -> list[Schedule]:
-    """Those that are there and were not tried yet, each once."""
-    return list(dict.fromkeys(s for s in schedules if s is not None and s.id not in task.seconds))

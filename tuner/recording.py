@@ -18,7 +18,7 @@ from schedules.workload import Workload
 from targets import Target
 from targets.digest import canonical_json
 from targets.errors import HeadstartError, InputError
-from tuner.executor import LocalExecutor, Outcome
+from tuner.executor import Device, Outcome
 from tuner.relative import incumbent_seconds
 from tuner.task import DEFAULT
 from tuning_db.files import whole_file
@@ -88,7 +88,7 @@ def drawn(workload: Workload, target: Target, number: int, rng: np.random.Genera
 
 def take(
     recording: Recording,
-    executor: LocalExecutor,
+    device: Device,
     schedules: Sequence[Schedule],
     rng: np.random.Generator,
 ) -> Recording:
@@ -99,7 +99,7 @@ def take(
     none of them look bad.
     """
     outcomes = dict(recording.outcomes)
-    session = executor.open(recording.workload, int(rng.integers(2**31)))
+    session = device.open(recording.workload, int(rng.integers(2**31)))
     reference = _reference(recording, schedules)
     first = session.incumbent(reference)
     outcomes.setdefault(reference, replace(first, ratios=(), notes={}))

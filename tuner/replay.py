@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from schedules.schedule import Schedule
 from schedules.space import Space
-from tuner.executor import LocalExecutor, Outcome
+from tuner.executor import Outcome
 from tuner.frontend.stored import store_workload
 from tuner.job import Budget, Event, Job
 from tuner.learner import Learner
@@ -89,11 +89,13 @@ class RecordedSpace(Space):
 
 
 class ReplayExecutor:
-    """Answers from a recording what ``LocalExecutor`` would measure; executor and session in one.
+    """Answers from a recording what ``LocalExecutor`` would measure; executor, device and session in one.
 
     Attributes:
         spent: seconds that the trials so far took when they were recorded, building included.
     """
+
+    name, machine, elastic = "recording", "", False
 
     def __init__(self, recording: Recording, seed: int) -> None:
         self.recording, self.target, self.policy = recording, recording.target, recording.policy
@@ -105,6 +107,10 @@ class ReplayExecutor:
     def clock(self) -> float:
         """Simulated seconds since the beginning."""
         return self.spent
+
+    def devices(self) -> list[ReplayExecutor]:
+        """Itself."""
+        return [self]
 
     def open(self, workload: Any, seed: int) -> ReplayExecutor:
         """The recorded workload, nothing loaded in it."""
@@ -218,7 +224,7 @@ def replay(recording: Recording, strategy: Strategy, trials: int, seed: int, oth
         budget = Budget(trials=trials, clock=executor.clock)
         job = Job(
             store,
-            cast(LocalExecutor, executor),
+            executor,
             [task],
             budget,
             listener=listen,

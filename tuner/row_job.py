@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from schedules.schedule import Schedule
-from tuner.executor import LocalExecutor
+from tuner.executor import DeviceGone, Executor
 from tuner.frontend.model import Model
 from tuner.job import Budget, Job
+from tuner.lanes import Lane, Visit
 from tuner.row_families import Family, Measured, elsewhere, families_of, measured, moved
 from tuner.row_selecting import KERNELS
 from tuner.task import Task, load_task
@@ -32,7 +33,7 @@ TRIES = 3
 WORTH = 0.1
 
 
-@dataclass
+@dataclass(eq=False)
 class _Between:
     """A family whose rows in between are being measured.
 
@@ -62,7 +63,7 @@ class _Between:
 
 
 def job_for(
-    store: Store, executor: LocalExecutor, tasks: Sequence[Task], budget: Budget, models: Sequence[Model], **rest: Any
+    store: Store, executor: Executor, tasks: Sequence[Task], budget: Budget, models: Sequence[Model], **rest: Any
 ) -> Job:
     """A job for the tasks of a model at one step or several; ``rest`` as ``Job`` takes it."""
     families = families_of(models)
@@ -77,7 +78,7 @@ class RowJob(Job):
     def __init__(
         self,
         store: Store,
-        executor: LocalExecutor,
+        executor: Executor,
         tasks: Sequence[Task],
         budget: Budget,
         families: Sequence[Family],
@@ -99,13 +100,15 @@ class RowJob(Job):
     def _between(self) -> Task | None:
         """The next number of rows of the next family that wants one."""
         target, policy = self.executor.target, self.executor.policy
-        while self._unread or self._families:
+        visited = [family for family, _ in self._visiting.values()]
+        while self._unread or (free := [family for family in self._families if family not in visited]):
             if self._unread:
                 found = measured(self.store, self._unread.popleft(), target, policy, self._tools)
                 layouts = {options[0].layout for options in found.options.values() if options}
                 family = _Between(found, [rows for rows in found.family.asked if len(layouts) > 1])
             else:
-                family = self._families.popleft()
+                family = free[0]
+                self._families.remove(family)
             rows = family.next()
             if rows is not None:
                 self._families.append(family)
@@ -123,11 +126,14 @@ class RowJob(Job):
             schedules = elsewhere(family.found, task, rows)
         else:
             schedules = moved(family.found, task, rows, family.layouts, TRIES)
-        return [schedule for schedule in schedules if schedule.id not in task.seconds]
+        return task.untried(schedules)
 
-    def _visit(self, task: Task) -> None:
+    def _visit(self, lane: Lane, task: Task) -> Visit[None]:
         try:
-            super()._visit(task)
+            yield from super()._visit(lane, task)
+        except DeviceGone:
+            self._visiting.pop(task.workload.id, None)
+            raise
         finally:
             if task.workload.id in self._visiting:
                 family, rows = self._visiting.pop(task.workload.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ class Task:
         bound: which side of the roof it is under, ``compute`` or ``memory``.
         champion: the best schedule.
         seconds: median seconds of each schedule tried, by schedule id; None where it failed.
+        pending: ids of schedules that a visit has in hand.
         idle: trials since the champion last changed.
         trial_s: seconds that a trial cost on the last visit, loading included.
         within: of the floor that the champion may be away from it; nearer than that, the task is done.
@@ -50,6 +51,7 @@ class Task:
     champion: Schedule | None = None
     seconds: dict[str, float | None] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
+    pending: set[str] = field(default_factory=set)
     idle: int = 0
     trial_s: float = 1.0
     within: float = CLOSE
@@ -79,6 +81,7 @@ class Task:
         evidence: Mapping[str, Any] | None = None,
     ) -> None:
         """Take a trial into account; arguments as the fields of ``Trial``."""
+        self.context.compiled(schedule, evidence or {})
         good = median if status is Status.OK else None
         relative = self.scale.add(schedule.id, samples or (good,), evidence or {}) if good is not None else None
         if schedule.id not in self.seconds:
@@ -102,6 +105,14 @@ class Task:
     def default_s(self) -> float | None:
         """Seconds of the default schedule: the best median of its trials."""
         return self.seconds.get(DEFAULT.id)
+
+    def untried(self, schedules: Iterable[Schedule | None]) -> list[Schedule]:
+        """Those that are there, were not tried and are not about to be, each once."""
+        return list(
+            dict.fromkeys(
+                s for s in schedules if s is not None and s.id not in self.seconds and s.id not in self.pending
+            )
+        )
 
     @property
     def tried(self) -> int:
@@ -163,6 +174,11 @@ def read_task(
         schedule = known[trial.schedule]
         if versions.get(schedule.space) == schedule.version:
             task.note(schedule, trial.status, trial.median, trial.samples, trial.evidence)
+    if any(space.compiled_features(None) for space in task.spaces.values()):
+        for trial in store.trials(key.workload, key.target):
+            # Under whatever toolchain and policy: what a kernel takes of the chip hardly depends on them.
+            if "resources" in trial.evidence:
+                task.context.compiled(Schedule(*store.schedule(trial.schedule)), trial.evidence)
     champion = store.champion(key)
     if champion is not None and champion.schedule in task.seconds:
         task.champion = known[champion.schedule]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # Attributes of a program: which matrices the tensor memory unit copies, as JSON, and thread blocks of a cluster.
 BOXES, CLUSTER = "headstart.boxes", "headstart.cluster"
+# Attribute of a module whose program has inner kernels in CUDA C: a module with the same program in plain terms.
+PLAIN = "headstart.plain"
 # What the CUDA C calls the descriptions of those matrices.
 MAPS = "hs_maps"
 
@@ -50,6 +54,18 @@ class Launch:
     def threads(self) -> int:
         """Threads of a block."""
         return self.block[0] * self.block[1] * self.block[2]
+
+    @property
+    def blocks(self) -> int:
+        """Thread blocks."""
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Launch:
+        """Read what ``dataclasses.asdict`` wrote as JSON."""
+        tuples = {name: tuple(value[name]) for name in ("arguments", "grid", "block")}
+        boxes = tuple(Box(**box) for box in value.get("boxes", ()))
+        return cls(name=value["name"], shared=value["shared"], boxes=boxes, **tuples)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from schedules.cuda.launch import PLAIN
+
 if TYPE_CHECKING:
     import tvm
     from tvm.tirx import PrimFunc
@@ -19,13 +21,20 @@ def serial(module: tvm.IRModule, blocks: int = 0) -> tvm.IRModule:
     """The same module without bindings.
 
     Args:
-        module: with loops bound to threads, all its computation in terms that a CPU has.
+        module: with loops bound to threads, all its computation in terms that a CPU has; or with inner kernels in CUDA
+            C, and then its plain form is taken (``PLAIN``).
         blocks: how many of the thread blocks along each axis are kept, evenly spread, the last one among them;
             0 for all. Outputs of the others are not written.
     """
     import tvm
 
-    return tvm.IRModule({var.name_hint: _serial(func, blocks) for var, func in module.functions_items()})
+    return tvm.IRModule({var.name_hint: _serial(func, blocks) for var, func in plain(module).functions_items()})
+
+
+def plain(module: tvm.IRModule) -> tvm.IRModule:
+    """A scheduled module in terms that a CPU has as well, with its thread bindings."""
+    found: tvm.IRModule = (module.attrs or {}).get(PLAIN, module)
+    return found
 
 
 def _serial(func: PrimFunc, blocks: int) -> PrimFunc:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedules.cuda.serial import serial
+from schedules.cuda.budget import Budget, compiled_features
+from schedules.cuda.launch import PLAIN
 from schedules.schedule import Schedule
 from schedules.space import KnobSpace
 from schedules.workload import Workload
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class CudaSpace(KnobSpace):
     """A space whose programs run on thread blocks.
 
-    ``plain`` gives a program in terms that a CPU has as well. Where ``program`` is another one, with inner kernels in
+    ``plain`` gives a program in terms that a CPU has as well. Where ``device`` gives another one, with inner kernels in
     CUDA C, it has the same loops around them, and what those kernels compute is written out in ``plain``.
     """
 
@@ -31,26 +32,35 @@ class CudaSpace(KnobSpace):
         raise NotImplementedError
 
     def program(self, config: Mapping[str, int]) -> tvm.IRModule:
-        return self.plain(config)
+        """The program for a GPU; where it is another than the plain one, that goes with it (``PLAIN``)."""
+        device = self.device(config)
+        return self.plain(config) if device is None else device.with_attr(PLAIN, self.plain(config))
 
-    def meaning(self, schedule: Schedule, blocks: int = 0) -> tvm.IRModule:
-        """What a schedule computes, as a program without thread bindings, for a CPU.
+    def device(self, config: Mapping[str, int]) -> tvm.IRModule | None:
+        """The program with inner kernels in CUDA C; None where there are none in it."""
+        return None
 
-        Args:
-            schedule: of this space.
-            blocks: how many thread blocks along each axis to keep, 0 for all.
+    def budget(self, config: Mapping[str, int]) -> Budget:
+        """What a kernel takes of a multiprocessor, guessed; docs/cuda.md says how well."""
+        raise NotImplementedError
 
-        Raises:
-            InputError: as ``apply``.
-        """
-        return serial(self.plain(self.check(schedule)), blocks)
+    def fits(self, config: Mapping[str, int]) -> bool:
+        """Whether the chip can hold a thread block, most likely without spilling registers."""
+        return self.budget(config).fits(self.target)
+
+    def features(self, schedule: Schedule) -> dict[str, float]:
+        """Those of the knobs, and of the budget."""
+        return super().features(schedule) | self.budget(schedule.config).features(self.target)
+
+    def compiled_features(self, resources: Mapping[str, float] | None) -> dict[str, float]:
+        return compiled_features(resources)
 
     @property
     def threads(self) -> int:
         """The most threads that a block may have."""
         return int(self.target.tvm["max_threads_per_block"])
 
-    @property
-    def shared(self) -> int:
-        """Bytes of shared memory that a block may have."""
-        return int(self.target.tvm["max_shared_memory_per_block"])
+
+def architecture(target: Target) -> int:
+    """The number of a CUDA architecture: 90 of ``sm_90a``."""
+    return int("".join(c for c in str(target.tvm["arch"]) if c.isdigit()))

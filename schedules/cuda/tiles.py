@@ -97,6 +97,21 @@ class Tiles:
         return self.rows * self.columns // (32 * math.prod(self.warps))
 
     @property
+    def pieces(self) -> int:
+        """Registers of a thread for the parts of both operands that its warp multiplies at once; none by warpgroups."""
+        down, across = self.warps
+        return 0 if self.wgmma else 4 * (self.rows // down // 16) + 2 * (self.columns // across // 8)
+
+    @property
+    def copies(self) -> int:
+        """Copies of 16 bytes that a thread makes in each step."""
+        return 0 if self.bulk else -(-(self.rows + self.columns) * tensor_text.ROW // (16 * self.threads))
+
+    def heavy(self, kinds: int) -> bool:
+        """Whether threads that multiply need registers of those that copy; ``kinds`` of sums, 2 if a step has own."""
+        return bool(self.bulk) and self.rows == 128 and self.sums * kinds > 96
+
+    @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
         return (self.stages * (self.rows + self.columns) + BARRIERS * bool(self.bulk)) * tensor_text.ROW
@@ -274,8 +289,7 @@ class TiledProduct(ABC):
 
         t = self.tiles
         takes = [f"const float* {name}" for name in self.streamed]
-        heavy = t.rows == 128 and t.sums * (1 + bool(takes)) > 96
-        text = bulk_text.stream(t.bulk, heavy, takes, self.streaming)
+        text = bulk_text.stream(t.bulk, t.heavy(1 + bool(takes)), takes, self.streaming)
         code = tensor_text.kernels(t.sizes(), t.dtype) + self.text + text
         size = t.steps * tensor_text.ROW
         boxes = [(self.left, size, t.m, t.rows), (self.right, size, t.n, t.columns // t.bulk)]

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from schedules.axes import axes, child_blocks
+from schedules.cuda.budget import Budget
 from schedules.cuda.space import CudaSpace
 from schedules.schedule import Schedule
 from schedules.spaces.reduction import fresh_schedule, is_between
@@ -49,6 +50,9 @@ class CudaElementwise(CudaSpace):
             "vector": [n for n in (1, 2, 4, 8) if last % n == 0],
             "steps": [1, 2, 4],
         }
+
+    def budget(self, config: Mapping[str, int]) -> Budget:
+        return Budget(config["threads"], 16 + config["vector"] * config["steps"])
 
     def seeds(self) -> list[Schedule]:
         wanted = [{"threads": 256, "vector": 8, "steps": 1}, {"threads": 128, "vector": 4, "steps": 1}]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from schedules.cuda.budget import Budget
 from schedules.cuda.scaled_text import LOGITS
-from schedules.cuda.space import CudaSpace
+from schedules.cuda.space import CudaSpace, architecture
 from schedules.cuda.tiles import TiledProduct, Tiles
 from schedules.operators.mqa_logits import MqaLogits
 from schedules.schedule import Schedule
-from schedules.spaces.cuda_tensor import E4M3, REGISTERS, architecture
+from schedules.spaces.cuda_tensor import E4M3
 from schedules.traits import Traits
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
@@ -58,12 +59,16 @@ class CudaLogits(CudaSpace):
     def allows(self, config: Mapping[str, int]) -> bool:
         t = self.tiles(config)
         if (
-            t.shared > self.shared
+            not self.fits(config)
             or t.group > t.height
             or (config["tokens"] > 1 and config["tokens"] >= 2 * self.op.tokens)
         ):
             return False
-        return t.columns % (16 * t.across) == 0 and 64 <= t.threads <= 512 and t.sums <= REGISTERS - 72
+        return t.columns % (16 * t.across) == 0 and 64 <= t.threads <= 512
+
+    def budget(self, config: Mapping[str, int]) -> Budget:
+        t = self.tiles(config)
+        return Budget(t.threads, 30 + 5 * t.sums // 4 + t.pieces, t.shared)
 
     def seeds(self) -> list[Schedule]:
         wanted = [(2, 128, 4, 1), (1, 128, 4, 1), (4, 64, 2, 4), (1, 64, 2, 1)]
@@ -79,7 +84,7 @@ class CudaLogits(CudaSpace):
 
         return tvm.IRModule({"main": _Logits(self.tiles(config), self.op, self.workload).plain()})
 
-    def program(self, config: Mapping[str, int]) -> tvm.IRModule:
+    def device(self, config: Mapping[str, int]) -> tvm.IRModule:
         import tvm
 
         return tvm.IRModule({"main": _Logits(self.tiles(config), self.op, self.workload).device()})

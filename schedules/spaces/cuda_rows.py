@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from schedules.axes import axes, child_blocks, has_calls, work
+from schedules.cuda.budget import WARP, Budget
 from schedules.cuda.space import CudaSpace
 from schedules.schedule import Schedule
 from schedules.spaces.reduction import fresh_schedule, is_between, rows_axes
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # Elements of a row that a thread may keep in registers.
 HELD = 128
-WARP = 32
 
 
 class CudaRows(CudaSpace):
@@ -75,13 +75,17 @@ class CudaRows(CudaSpace):
 
     def allows(self, config: Mapping[str, int]) -> bool:
         _, length = self.shape
-        threads = config["rows"] * config["lanes"]
         return (
             length % (config["lanes"] * config["vector"]) == 0
-            and 32 <= threads <= self.threads
+            and config["rows"] * config["lanes"] >= WARP
+            and self.fits(config)
             and length // config["lanes"] <= HELD
             and (config["lanes"] <= WARP or not self.hands_on)
         )
+
+    def budget(self, config: Mapping[str, int]) -> Budget:
+        _, length = self.shape
+        return Budget(config["rows"] * config["lanes"], 20 + length // config["lanes"])
 
     def seeds(self) -> list[Schedule]:
         _, length = self.shape

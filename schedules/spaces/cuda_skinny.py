@@ -10,6 +10,7 @@ warp.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from schedules.cuda.budget import Budget
 from schedules.cuda.space import CudaSpace
 from schedules.operators.linear import Linear
 from schedules.schedule import Schedule
@@ -50,10 +51,15 @@ class CudaSkinny(CudaSpace):
         return (
             op.k % (config["lanes"] * vector(op) * config["steps"]) == 0
             and op.n % (config["warps"] * config["columns"]) == 0
-            and config["lanes"] * config["warps"] <= self.threads
             and op.m * config["columns"] <= SUMS
             and self._loaded(config) <= LOADED
+            and self.fits(config)
         )
+
+    def budget(self, config: Mapping[str, int]) -> Budget:
+        # Two registers and more for each sum: a part, and what is added to it. Loads are not all under way at once.
+        registers = 26 + 9 * self.op.m * config["columns"] // 4 + self._loaded(config) // 6
+        return Budget(config["lanes"] * config["warps"], registers)
 
     def _loaded(self, config: Mapping[str, int]) -> int:
         """Registers of what a thread loads at once, four a vector."""

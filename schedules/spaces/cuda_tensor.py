@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schedules.block_scaled import BLOCK
+from schedules.cuda.budget import Budget, most_registers
 from schedules.cuda.scaled_text import SCALED
-from schedules.cuda.space import CudaSpace
+from schedules.cuda.space import CudaSpace, architecture
 from schedules.cuda.tensor_text import ROW
 from schedules.cuda.tiles import TiledProduct, Tiles
 from schedules.operators.linear import Linear
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 # The one architecture with warpgroup products: they are not in its successors. Those from which on e4m3 is multiplied.
 WARPGROUPS, E4M3 = "sm_90a", 89
-# Registers for sums and pieces of both operands, of the 255 that a thread may have.
-REGISTERS = 200
 
 
 class CudaTensor(CudaSpace):
@@ -70,11 +69,7 @@ class CudaTensor(CudaSpace):
 
     def allows(self, config: Mapping[str, int]) -> bool:
         t = self.tiles(config)
-        if (
-            t.shared > self.shared
-            or not 2 + t.pending <= t.stages <= max(2 + t.pending, t.steps)
-            or t.pending > t.wgmma
-        ):
+        if not self.fits(config) or not 2 + t.pending <= t.stages <= max(2 + t.pending, t.steps) or t.pending > t.wgmma:
             return False
         if t.group > t.height or (t.bulk and not t.wgmma):
             return False
@@ -85,10 +80,22 @@ class CudaTensor(CudaSpace):
             return False
         if t.wgmma:
             return t.rows % 64 == 0 and t.across == t.down == 1 and t.sums * (1 + self.scaled) <= 128
-        if t.rows % (16 * t.down) or t.columns % (16 * t.across) or t.threads > 256:
-            return False
-        pieces = 4 * (t.rows // t.down // 16) + 2 * (t.columns // t.across // 8)
-        return t.sums * (1 + self.scaled) + pieces <= REGISTERS
+        return t.rows % (16 * t.down) == 0 and t.columns % (16 * t.across) == 0 and t.threads <= 256
+
+    def budget(self, config: Mapping[str, int]) -> Budget:
+        t = self.tiles(config)
+        return Budget(t.threads, self._registers(t), t.shared)
+
+    def _registers(self, t: Tiles) -> int:
+        """Registers of a thread: sums, pieces of both operands, and addresses of what it copies."""
+        if t.heavy(1 + self.scaled):
+            # What is taken over comes on top of an even share.
+            return most_registers(t.threads, self.target)
+        if t.bulk:
+            return 8 + 3 * t.sums if self.scaled else 26 + t.sums
+        # A step's own sums, scaled, are added to the others; by warps ptxas works on several of them at once.
+        sums = t.sums * ((2 if t.wgmma else 4) if self.scaled else 1)
+        return 20 + sums + t.pieces + 4 * t.copies
 
     def seeds(self) -> list[Schedule]:
         wanted = [
@@ -146,15 +153,10 @@ class CudaTensor(CudaSpace):
 
         return tvm.IRModule({"main": self.product(config).plain()})
 
-    def program(self, config: Mapping[str, int]) -> tvm.IRModule:
+    def device(self, config: Mapping[str, int]) -> tvm.IRModule:
         import tvm
 
         return tvm.IRModule({"main": self.product(config).device()})
-
-
-def architecture(target: Target) -> int:
-    """The number of a CUDA architecture: 90 of ``sm_90a``."""
-    return int("".join(c for c in str(target.tvm["arch"]) if c.isdigit()))
 
 
 class _Dense(TiledProduct):

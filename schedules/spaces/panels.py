@@ -84,8 +84,9 @@ class Panels(KnobSpace):
         spare = 1 if f.depth == 1 or plan.ahead else 2
         work = plan.height * plan.width * p.groups
         return (
-            # Enough sums to hide the latency of a product, few enough to stay in registers with what they need.
-            mr * vectors >= min(8, max(self.domain["mr"]) * max(self.domain["vectors"]))
+            # Enough sums to hide the latency of a product, few enough to stay in registers with what they need. A row
+            # or two wait for the weights, and narrow panels are those in which many rows want them too.
+            mr * vectors >= min(8, max(self.domain["mr"]) * min(2, max(self.domain["vectors"])))
             and mr * vectors + min(mr, vectors) + spare <= self.target.registers
             and config["unroll"] * f.steps * (mr * vectors + 2 * vectors) <= BODY
             and (p.group or block) % (config["unroll"] * f.depth) == 0

@@ -12,7 +12,8 @@ from schedules.operators.linear import Linear
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import detect
-from tuner.executor import Limits, LocalExecutor, LocalSession
+from tuner.executor import Limits
+from tuner.local_executor import LocalExecutor, LocalSession
 from tuner.task import DEFAULT
 from tuning_db.records import Policy, Status
 
@@ -37,7 +38,7 @@ def executor():
 
 @pytest.fixture
 def session(executor: LocalExecutor) -> LocalSession:
-    return executor.open(Workload.of(Linear(4, 8, 32)), seed=0)
+    return executor.devices()[0].open(Workload.of(Linear(4, 8, 32)), seed=0)
 
 
 def hostile(kind: str) -> Schedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from targets import Peaks, Target
 from targets.errors import HeadstartError
 from tuner.executor import Outcome
 from tuner.job import Budget, Event, Job
+from tuner.lanes import Lane, Visit
 from tuner.learner import Learner
 from tuner.task import DEFAULT, Task, load_task
 from tuning_db.check import check
@@ -28,14 +30,18 @@ LINEAR = Linear(16, 256, 512)
 
 
 class Simulated:
-    """An executor and its session in one: no process, times from a function, ratios as the times say."""
+    """An executor, its device and a session in one: no process, times from a function, ratios as the times say."""
 
     target, policy = CHIP, POLICY
+    name, machine, elastic = "simulated", "here", False
 
     def __init__(self, seconds: Callable[[Schedule], float | None]) -> None:
         self.seconds = seconds
         self.ran: list[Schedule] = []
         self.kept: Schedule | None = None
+
+    def devices(self) -> list[Simulated]:
+        return [self]
 
     def open(self, workload: Workload, seed: int) -> Simulated:
         return self
@@ -83,6 +89,14 @@ def run(store: Store, tasks: list[Task], seconds: Callable[[Schedule], float | N
     job = Job(store, executor, tasks, Budget(trials=trials), listener=events.append, seed=0, learner=learner)  # type: ignore[arg-type]
     job.run()
     return executor, events
+
+
+def finish(visit: Visit[None]) -> None:
+    """Do what a visit wants until it is over."""
+    done = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            done = visit.send(done)()
 
 
 def plain(schedule: Schedule) -> float:
@@ -189,7 +203,7 @@ def test_time_goes_where_the_model_gains(store):
     executor = Simulated(plain)
     job = Job(store, executor, [rare, often], Budget(trials=100), seed=0)  # type: ignore[arg-type]
     for task in (rare, often):
-        job._visit(task)
+        finish(job._visit(Lane(executor), task))
         task.trial_s = 1.0
     assert job._next() is often
 

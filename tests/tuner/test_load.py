@@ -15,8 +15,8 @@ from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import detect
 from tuner import measure
-from tuner.executor import LocalExecutor
 from tuner.load import Counters, counters, disturbance
+from tuner.local_executor import LocalExecutor
 from tuner.task import DEFAULT
 from tuning_db.records import Policy, Status
 

@@ -10,11 +10,15 @@ from tuning_db.row_plan import Costs, Plans, chosen, interpolated, wanted
 
 seconds = st.floats(1e-6, 1e-2)
 kernels = st.dictionaries(st.integers(1, 60), seconds, min_size=1, max_size=6)
-some_costs = st.builds(Costs, kernels, st.sampled_from([0.0, 3e-6]), st.just(2e-6), st.sampled_from([0.0, 1e-4]))
+some_costs = st.builds(
+    Costs, kernels, st.just(1e-6), st.sampled_from([1e-6, 3e-6]), st.just(2e-6), st.sampled_from([0.0, 1e-4])
+)
 most_rows = st.integers(1, 70)
 
 
 def price(costs: Costs, rows: int, run: tuple[int, ...]) -> float:
+    if run == (rows,):
+        return costs.kernels[rows] + costs.call
     padding = costs.pad + rows * costs.copy if rows < run[-1] else 0.0
     return sum(costs.of(size) for size in run) + padding
 
@@ -50,14 +54,14 @@ def test_one_more_kernel_makes_no_plan_dearer(costs: Costs, most: int, rows: int
 
 @given(st.dictionaries(st.integers(1, 6), seconds, min_size=1, max_size=3), st.integers(1, 12))
 def test_no_combination_is_cheaper(timed: dict[int, float], rows: int) -> None:
-    costs = Costs(timed, 2e-6, 1e-6, 5e-7)
+    costs = Costs(timed, 1e-6, 2e-6, 1e-6, 5e-7)
 
     def least(left: int, sizes: list[int]) -> float:
         return min(costs.of(s) + (least(left - s, sizes) if left > s else 0.0) for s in sizes)
 
     small = [size for size in timed if size <= rows]
     ways = [least(rows, small)] if small else []
-    ways += [price(costs, rows, (size,)) for size in timed if size > rows]
+    ways += [price(costs, rows, (size,)) for size in timed if size >= rows]
     assert Plans(costs, rows).seconds[rows] == pytest.approx(min(ways))
 
 
@@ -84,7 +88,7 @@ def test_kernels_that_are_left_out_are_not_missed(
 
 
 def test_what_a_plan_looks_like() -> None:
-    costs = Costs({1: 10e-6, 8: 40e-6, 16: 60e-6}, 1e-6, 0.0, 1e-7)
+    costs = Costs({1: 10e-6, 8: 40e-6, 16: 60e-6}, 1e-6, 1e-6, 0.0, 1e-7)
     plans = Plans(costs, 33)
     assert [plans.run(rows) for rows in (1, 2, 5, 8, 9, 16, 17, 24, 25, 33)] == [
         (1,), (1, 1), (8,), (8,), (8, 1), (16,), (16, 1), (16, 8), (16, 8, 1), (16, 16, 1),
@@ -94,7 +98,7 @@ def test_what_a_plan_looks_like() -> None:
 
 
 def test_the_kernel_that_is_wanted_most_is_where_the_plan_loses_most() -> None:
-    costs = Costs({1: 10e-6, 100: 100e-6}, 0.0, 0.0, 0.0)
+    costs = Costs({1: 10e-6, 100: 100e-6}, 0.0, 0.0, 0.0, 0.0)
     # Ten times the kernel of one row is as bad as the padded one of a hundred; a kernel of its own would take 18 us.
     assert wanted(costs, 100, costs.kernels) == 10
     assert wanted(costs, 100, [1, 10, 100]) != 10

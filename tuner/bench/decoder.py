@@ -21,12 +21,12 @@ from tuner.bench.decoder_result import FORMATS, PHASES, DecoderResult, PhaseResu
 from tuner.bench.lineup import Entry, absent
 from tuner.bench.process import Peer, PeerLost
 from tuner.compile import build_bundle
-from tuner.executor import LocalExecutor
 from tuner.frontend import catalogue
 from tuner.frontend.config import config_path, model_from_config, read_config
 from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
 from tuner.job import Budget, Event, Job
+from tuner.local_executor import LocalExecutor
 from tuner.selecting import select
 from tuner.tasks import model_tasks, policy_for
 from tuning_db.store import Store

@@ -12,8 +12,8 @@ from schedules.schedule import Schedule
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.bench.cases import Case
-from tuner.executor import LocalExecutor
 from tuner.job import Budget, Event, Job
+from tuner.local_executor import LocalExecutor
 from tuner.task import load_task
 from tuner.tasks import register
 from tuning_db.records import Policy

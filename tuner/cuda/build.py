@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from schedules.cuda.launch import Box, Launch, Source
+from schedules.cuda.launch import Launch, Source
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.cuda.cubin import compile_source
@@ -23,17 +23,7 @@ from tuner.cuda.cubin import compile_source
 
 def launches(line: Mapping[str, Any]) -> tuple[Launch, ...]:
     """The kernels of a line of a plan."""
-    return tuple(
-        Launch(
-            name=at["name"],
-            arguments=tuple(at["arguments"]),
-            grid=tuple(at["grid"]),
-            block=tuple(at["block"]),
-            shared=at["shared"],
-            boxes=tuple(Box(**box) for box in at.get("boxes", ())),
-        )
-        for at in line["launches"]
-    )
+    return tuple(Launch.from_json(launch) for launch in line["launches"])
 
 
 def build(folder: Path, jobs: int) -> dict[str, Any]:

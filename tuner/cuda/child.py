@@ -22,17 +22,11 @@ from targets.errors import HeadstartError, first_line
 from tuner.bench import torch_ops
 from tuner.bench.torch_ops.made import VIEWED
 from tuner.cuda.build import launches
+from tuner.cuda.device import FLUSH, IN_A_ROW, slack
 from tuner.cuda.driver import Driver
 
-# More than the second-level cache holds: what was written before a cold call is not there any more.
-FLUSH = 256 << 20
 # Samples that every schedule gets, those of the best and of torch, and how many are the best.
 FIRST, ROUNDS, BEST = 3, 25, 6
-# Hopper's tensor cores seem to keep 13 bits below the largest summand of a step where they add products of e4m3, so one
-# sum in ten millions that comes out near zero is further off than float32 would be; cuBLAS gives the same number there.
-E4M3, CODES = ("float8_e4m3fn",), 2.0
-# Calls in a row of a warm sample.
-IN_A_ROW = 20
 
 Call = Callable[[], Any]
 
@@ -45,6 +39,7 @@ class Bench:
         torch.cuda.init()
         self.flush = torch.empty(FLUSH, dtype=torch.uint8, device="cuda")
         self.driver = Driver()
+        self.driver.use(0)
 
     def cold(self, call: Call) -> tuple[Any, Any]:
         """One call with nothing of it in the caches, between two events."""
@@ -133,8 +128,8 @@ class Case:
         return None
 
     def tolerance(self, tolerance: Tolerance) -> Tolerance:
-        """What an output may be off: twice as far from zero where codes are multiplied (``CODES``)."""
-        return replace(tolerance, atol=CODES * tolerance.atol) if self.operator.arithmetic in E4M3 else tolerance
+        """What an output may be off on a GPU."""
+        return replace(tolerance, atol=slack(self.operator.arithmetic) * tolerance.atol)
 
     def check(self, call: Call) -> str | None:
         """Run a kernel on outputs that nothing has written yet; what is wrong with them."""
@@ -266,7 +261,7 @@ def main() -> None:
     plan = json.loads((folder / "plan.json").read_text())
     bench = Bench()
     samples = {"every schedule": FIRST, "in the last rounds": ROUNDS}
-    say(event="device", name=bench.driver.name, torch=torch.__version__, samples=samples)
+    say(event="device", name=bench.driver.gpus()[0].name, torch=torch.__version__, samples=samples)
     for case in plan["cases"]:
         name = f"{case['operator']} {case['label']}"
         lost = {f"{name}/inputs", f"{name}/times"} & set(request["skip"])

@@ -7,24 +7,19 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schedules.cuda.budget import most_registers, registers_of_block, resident
 from schedules.cuda.launch import Launch, Source
 from targets import Target
+from targets.backend import OverLimit
 from targets.errors import HeadstartError
 
 # A kernel that takes longer than this to compile is not worth having.
 TIMEOUT_S = 120
-# Of compute capability 8.0, 9.0 and 10.0: CUDA C++ Programming Guide, table of technical specifications.
-THREADS_PER_MULTIPROCESSOR, BLOCKS_PER_MULTIPROCESSOR = 2048, 32
-# What every block takes of a multiprocessor's shared memory besides its own: same table.
-SHARED_RESERVED = 1024
-
-
-class OverLimit(HeadstartError):
-    """A kernel asks for more than the chip has; the message says of what."""
+NO_NVCC = "no nvcc on this machine: install the CUDA toolkit, or put its bin folder in PATH"
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Resources:
     Attributes:
         registers: of a thread.
         shared: bytes of a block, those asked for at the launch included.
-        spilled: bytes that a thread stores to and loads from memory because registers did not suffice.
+        spilled: bytes that a thread stores to and loads from memory although it has registers left.
         stack: bytes of a thread's stack frame.
         threads: of a block.
         resident: blocks that a multiprocessor holds at once.
@@ -46,11 +41,6 @@ class Resources:
     stack: int
     threads: int
     resident: int
-
-    def features(self) -> dict[str, float]:
-        """What a cost model may see of a kernel that was compiled."""
-        found = {name: float(value) for name, value in asdict(self).items()}
-        return found | {"resident threads": float(self.resident * self.threads)}
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,8 @@ def compile_source(program: Source, target: Target) -> Cubin:
     """The machine code of a program.
 
     Raises:
-        OverLimit: a kernel has more threads, shared memory or registers than a block may.
+        OverLimit: a kernel has more threads, shared memory or registers than a block may, or spills for want of
+            registers.
         HeadstartError: there is no nvcc, or it refused the text.
     """
     for launch in program.launches:
@@ -85,7 +76,7 @@ def compile_source(program: Source, target: Target) -> Cubin:
         _check("bytes of shared memory", launch.shared, "max_shared_memory_per_block", target, launch)
     compiler = nvcc()
     if compiler is None:
-        raise HeadstartError("no nvcc on this machine: install the CUDA toolkit, or put its bin folder in PATH")
+        raise HeadstartError(NO_NVCC)
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         text, binary = Path(folder, "kernel.cu"), Path(folder, "kernel.cubin")
         text.write_text(program.text)
@@ -107,7 +98,7 @@ def report(text: str, launches: Sequence[Launch], target: Target) -> tuple[Resou
     """What ``ptxas -v`` says of each kernel.
 
     Raises:
-        OverLimit: a kernel would not start.
+        OverLimit: a kernel would not start, or spills for want of registers.
         HeadstartError: a kernel is missing in the report.
     """
     parts = re.split(r"Compiling entry function '(\w+)' for ", text)
@@ -120,19 +111,18 @@ def report(text: str, launches: Sequence[Launch], target: Target) -> tuple[Resou
         registers = _number(r"Used (\d+) registers", said)
         shared = _number(r"(\d+) bytes smem", said) + launch.shared
         spilled = _number(r"(\d+) bytes spill stores", said) + _number(r"(\d+) bytes spill loads", said)
-        # A warp's registers are given out 256 at a time.
-        warps = -(-launch.threads // 32)
-        taken = warps * -(-registers * 32 // 256) * 256
+        taken = registers_of_block(launch.threads, registers)
         _check("registers", taken, "registers_per_block", target, launch)
         _check("bytes of shared memory", shared, "max_shared_memory_per_block", target, launch)
-        resident = min(
-            BLOCKS_PER_MULTIPROCESSOR,
-            THREADS_PER_MULTIPROCESSOR // (32 * warps),
-            int(target.tvm["registers_per_block"]) // taken,
-            (int(target.tvm["max_shared_memory_per_block"]) + SHARED_RESERVED) // (shared + SHARED_RESERVED),
-        )
+        most = most_registers(launch.threads, target)
+        if spilled and registers >= most:
+            raise OverLimit(
+                f"kernel {launch.name} spills: {spilled} bytes a thread go to memory and back, "
+                f"as {most} registers are all that one of {launch.threads} threads gets"
+            )
         stack = _number(r"(\d+) bytes stack frame", said)
-        found.append(Resources(registers, shared, spilled, stack, launch.threads, resident))
+        held = resident(launch.threads, registers, shared, target)
+        found.append(Resources(registers, shared, spilled, stack, launch.threads, held))
     return tuple(found)
 
 

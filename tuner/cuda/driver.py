@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from schedules.cuda.launch import MAPS, Box, Launch
 from targets.errors import HeadstartError
 
+LIBRARY = "libcuda.so.1"
+OUT_OF_MEMORY, NO_DEVICE = 2, 100  # CUDA_ERROR_...
+# CU_DEVICE_ATTRIBUTE_...
+MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
 DYNAMIC_SHARED_SIZE = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 # CUtensorMap: its size and alignment, and how it is filled (CU_TENSOR_MAP_...).
 MAP, BYTES, SWIZZLE_128, PROMOTION_256 = 128, 0, 3, 3
@@ -16,45 +21,100 @@ MAP, BYTES, SWIZZLE_128, PROMOTION_256 = 128, 0, 3, 3
 SHARED_UNASKED = 48 * 1024
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU of this machine, as the driver describes it.
+
+    Attributes:
+        ordinal: which of the GPUs that this process may use.
+        name: NVIDIA's, such as ``NVIDIA H100 80GB HBM3``.
+        capability: compute capability, 90 for 9.0.
+        multiprocessors: how many it has; of a part of a GPU (MIG), how many that part has.
+    """
+
+    ordinal: int
+    name: str
+    capability: int
+    multiprocessors: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (sm_{self.capability}, {self.multiprocessors} multiprocessors)"
+
+
+class DriverError(HeadstartError):
+    """A function of the driver failed; ``code`` is its ``CUresult``."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class NoDriver(HeadstartError):
+    """There is no CUDA driver on this machine, or it has no GPU."""
+
+
 class Driver:
-    """The first GPU of this machine, in the context that other libraries of the process use too.
+    """CUDA's driver; ``use`` one of its GPUs before anything else.
 
     Raises:
-        HeadstartError: there is no driver or no GPU.
+        NoDriver: there is no driver or no GPU.
+        DriverError: the driver cannot be used.
     """
 
     def __init__(self) -> None:
         try:
-            self.library = ctypes.CDLL("libcuda.so.1")
+            self.library = ctypes.CDLL(LIBRARY)
         except OSError:
-            raise HeadstartError("there is no CUDA driver on this machine (libcuda.so.1)") from None
-        self("cuInit", 0)
-        device, context = ctypes.c_int(), ctypes.c_void_p()
-        self("cuDeviceGet", ctypes.byref(device), 0)
-        self("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-        self("cuCtxSetCurrent", context)
-        name = ctypes.create_string_buffer(100)
-        self("cuDeviceGetName", name, len(name), device)
-        self.name = name.value.decode()
+            raise NoDriver(f"there is no CUDA driver on this machine ({LIBRARY})") from None
+        try:
+            self("cuInit", 0)
+        except DriverError as error:
+            if error.code == NO_DEVICE:
+                raise NoDriver("the CUDA driver of this machine shows no GPU") from None
+            raise
 
     def __call__(self, function: str, *arguments: Any) -> None:
         """Call a function of the driver.
 
         Raises:
-            HeadstartError: it failed, and this is what the driver says of it.
+            DriverError: it failed, and this is what the driver says of it.
         """
         code = getattr(self.library, function)(*arguments)
         if code:
             text = ctypes.c_char_p()
             self.library.cuGetErrorString(code, ctypes.byref(text))
-            raise HeadstartError(f"{function}: {(text.value or f'error {code}'.encode()).decode()}")
+            raise DriverError(f"{function}: {(text.value or f'error {code}'.encode()).decode()}", code)
 
-    def load(self, code: bytes, launches: Sequence[Launch]) -> Program:
+    def gpus(self) -> list[Gpu]:
+        """The GPUs that this process may use."""
+        count = ctypes.c_int()
+        self("cuDeviceGetCount", ctypes.byref(count))
+        return [self._gpu(ordinal) for ordinal in range(count.value)]
+
+    def _gpu(self, ordinal: int) -> Gpu:
+        device, name, number = ctypes.c_int(), ctypes.create_string_buffer(100), ctypes.c_int()
+        self("cuDeviceGet", ctypes.byref(device), ordinal)
+        self("cuDeviceGetName", name, len(name), device)
+        found = []
+        for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR, MULTIPROCESSORS):
+            self("cuDeviceGetAttribute", ctypes.byref(number), attribute, device)
+            found.append(number.value)
+        major, minor, multiprocessors = found
+        return Gpu(ordinal, name.value.decode(), 10 * major + minor, multiprocessors)
+
+    def use(self, ordinal: int) -> None:
+        """Work on a GPU from now on, in the context that other libraries of the process use too."""
+        device, context = ctypes.c_int(), ctypes.c_void_p()
+        self("cuDeviceGet", ctypes.byref(device), ordinal)
+        self("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+        self("cuCtxSetCurrent", context)
+
+    def load(self, code: bytes, launches: Sequence[Launch]) -> Kernels:
         """The kernels of a cubin."""
-        return Program(self, code, launches)
+        return Kernels(self, code, launches)
 
 
-class Program:
+class Kernels:
     """The kernels of a cubin, ready to run."""
 
     def __init__(self, driver: Driver, code: bytes, launches: Sequence[Launch]) -> None:

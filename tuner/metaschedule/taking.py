@@ -9,10 +9,10 @@ from pathlib import Path
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
-from tuner.executor import LocalExecutor
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.frontend.stored import store_model
 from tuner.job import Budget, Event, Job
+from tuner.local_executor import LocalExecutor
 from tuner.metaschedule.reading import Found
 from tuner.tasks import model_tasks
 from tuning_db.records import Policy

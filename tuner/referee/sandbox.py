@@ -20,7 +20,7 @@ import psutil
 from schedules.workload import Argument
 from targets.errors import HeadstartError
 from tuner.child import Child, WorkerLost
-from tuner.executor import ONE_BLAS_THREAD
+from tuner.local_executor import ONE_BLAS_THREAD
 from tuner.referee.confine import ROOT, isolates
 from tuner.referee.shared import Shared
 

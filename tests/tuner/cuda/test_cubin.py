@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -33,9 +34,17 @@ ptxas info    : Compile time = 120.708 ms
 
 
 def test_the_report_of_ptxas():
+    # Some is spilled although a thread may have 255 registers: ptxas's own choice.
     (found,) = report(REPORT, [LAUNCH], H100)
     assert found == Resources(registers=168, shared=66560, spilled=64, stack=16, threads=256, resident=1)
-    assert found.features()["resident threads"] == 256
+
+
+def test_spills_for_want_of_registers():
+    large = replace(LAUNCH, block=(384, 1, 1))
+    with pytest.raises(
+        OverLimit, match=r"spills: 64 bytes a thread .* 168 registers are all that one of 384 threads gets"
+    ):
+        report(REPORT, [large], H100)
 
 
 def test_a_kernel_that_the_report_lacks():

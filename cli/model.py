@@ -103,14 +103,14 @@ def list_(kind: str, db: Path, as_json: bool) -> None:
     Example:
       headstart model list
     """
-    from schedules.space import spaces
+    from schedules.plugin_spaces import spaces_anywhere
     from tuner.cost_model import CostModel
     from tuning_db.store import Store
 
     with Store.open(db, create=False) as store:
-        kept = {name: store.load_cost_model(name, kind) for name in spaces()}
-        used = CostModel.load(store, kind).spaces
-    found = [row | {"bytes": len(row.pop("blob")), "used": name in used} for name, row in kept.items() if row]
+        kept = store.cost_models(kind)
+        used = CostModel.load(store, kind, spaces_anywhere()).spaces
+    found = [row | {"bytes": len(row.pop("blob")), "used": name in used} for name, row in kept.items()]
     if as_json:
         echo_json({"path": str(db), "models": found})
         return

@@ -57,13 +57,15 @@ def command(
     if once == (watch is not None):
         raise InputError("say --once or --watch SECONDS")
     from targets import resolve
+    from tuner.referee.docket import require_judgeable
     from tuner.referee.loop import Referee, require_sandbox
 
+    chip = resolve(target)
+    require_judgeable(chip)
     if unsafe_no_sandbox:
         click.echo("warning: what vendors sent runs as you, with your files and your network", err=True)
     else:
         require_sandbox()
-    chip = resolve(target)
     counts: dict[str, int] = {}
     with connection.open() as client, interruptible(), progress_console.status("asks what is pending") as status:
 

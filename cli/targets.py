@@ -27,21 +27,30 @@ def command() -> None:
 @command.command("list")
 @_output.json_option
 def list_targets(as_json: bool) -> None:
-    """List the chips of the catalogue.
+    """List the chips of the catalogue and those that plug-ins add, the ones that cannot be used with the reason.
 
     \b
     Example:
       headstart targets list --json
     """
-    from targets import catalogue
+    from schedules.plugin_spaces import checked
+    from targets import catalogue, plugins
 
-    known = catalogue.targets()
+    known, added = catalogue.targets(), [checked(name) for name in plugins.names()]
+    good = [chip for chip, _ in added if chip is not None]
+    broken = {name: fault for name, (chip, fault) in zip(plugins.names(), added, strict=True) if chip is None}
     if as_json:
-        _output.echo_json([_document(target) for target in known])
+        listed = [_document(target) for target in known]
+        listed += [_document(chip.target) | {"plugin": chip.origin} for chip in good]
+        _output.echo_json(listed + [{"name": name, "broken": fault} for name, fault in broken.items()])
         return
     columns = ("name", "chip", "cores", "fp32", "bf16", "int8", "memory")
-    rows = [(t.name, _model(t), str(t.cores), *_rates(t)) for t in known]
-    _output.table("Catalogue (peaks in 10^12 operations/s, memory in GB/s)", columns, rows, left=2)
+    rows = [(t.name, _model(t), str(t.cores), *_rates(t)) for t in [*known, *(chip.target for chip in good)]]
+    _output.table("Chips (peaks in 10^12 operations/s, memory in GB/s)", columns, rows, left=2)
+    for chip in good:
+        click.echo(f"{chip.target.name}: added by {chip.origin}")
+    for fault in broken.values():
+        click.echo(f"cannot be used: {fault}")
     click.echo("headstart targets show NAME prints one with the source of every figure; detect recognises this CPU.")
 
 
@@ -60,7 +69,7 @@ def show_target(name: str, as_json: bool) -> None:
 
     target = targets.resolve(name)
     is_host = isinstance(target, host.Host)
-    sources = {} if is_host else catalogue.specs()[target.name]["sources"]
+    sources = catalogue.specs().get(target.name, {}).get("sources", {}) if not is_host else {}
     if is_host:
         _measure(fresh=False)
     if as_json:
@@ -104,8 +113,13 @@ def _document(target: Target) -> dict[str, Any]:
 
 def _rates(target: Target) -> tuple[str, ...]:
     flops = target.peaks.flops if target.peaks else {}
-    rates = (f"{flops[key] / 1e12:.1f}" if key in flops else "-" for key in ("float32", "bfloat16", "int8"))
-    return (*rates, f"{target.peaks.dram / 1e9:.0f}" if target.peaks else "-")
+    rates = (_short(flops[key] / 1e12, 1) if key in flops else "-" for key in ("float32", "bfloat16", "int8"))
+    return (*rates, _short(target.peaks.dram / 1e9, 0) if target.peaks else "-")
+
+
+def _short(value: float, digits: int) -> str:
+    """So many digits after the point, or the first two that are not 0: chips differ by a million times."""
+    return f"{value:,.{digits}f}" if value >= 10**-digits else f"{value:.2g}"
 
 
 def _print(target: Target, sources: dict[str, str]) -> None:
@@ -128,7 +142,7 @@ def _print(target: Target, sources: dict[str, str]) -> None:
     ]
     if target.peaks is not None:
         for key, value in target.peaks.flops.items():
-            rows.append((key, f"{value / 1e9:,.0f} G/s", sources.get(f"peaks.flops.{key}", "")))
+            rows.append((key, f"{_short(value / 1e9, 0)} G/s", sources.get(f"peaks.flops.{key}", "")))
         rows.append(("memory bandwidth", f"{target.peaks.dram / 1e9:,.1f} GB/s", sources.get("peaks.dram", "")))
         cache = f"{target.peaks.cache / 1e9:,.1f} GB/s" if target.peaks.cache else "-"
         rows.append(("cache bandwidth", cache, sources.get("peaks.cache", "")))

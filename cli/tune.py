@@ -20,6 +20,7 @@ from cli._step import steps_options
 from targets.errors import InputError
 
 if TYPE_CHECKING:
+    from targets import Target
     from tuner.frontend.model import Step
     from tuner.job import Event
     from tuner.task import Task
@@ -65,6 +66,7 @@ def command(
         headstart tune deepseek-v4-flash --tokens 1,16,128 --for 2h
     """
     from targets import resolve
+    from tuner.backends import devices
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget
@@ -77,8 +79,7 @@ def command(
     if length is None and trials is None and within is None:
         raise InputError("say when to stop: --for 3m, --trials 64, --until-within 5%, or several of them")
     chip = resolve(target)
-    if chip != resolve("host"):
-        raise InputError(f"target {target} is not the chip of this machine; tuning for another is not possible yet")
+    devices(chip)  # says what is missing where nothing here can run kernels for it
     loaded = [
         load_model(model, step, skip_unsupported, db, chip, untuned=True, say=lambda line: click.echo(line, err=True))
         for step in steps
@@ -107,7 +108,9 @@ def command(
 
         for summary in summaries[:-1]:
             print_summary(summary, str(db), [])
-        print_summary(summaries[-1], str(db), _next_commands(model, [one.step for one in loaded], cache, db, tasks))
+        print_summary(
+            summaries[-1], str(db), _next_commands(model, [one.step for one in loaded], cache, db, chip, tasks)
+        )
     if waiting:
         what = "1 workload waits" if waiting == 1 else f"{waiting} workloads wait"
         click.echo(f"{what} that deployments missed on this chip: headstart tune misses", err=True)
@@ -143,14 +146,19 @@ def _watch(tasks: list[Task], length: float | None, quiet: bool) -> Iterator[Any
         yield listen
 
 
-def _next_commands(model: str, steps: list[Step], cache: str | None, db: Path, tasks: list[Task]) -> list[str]:
+def _next_commands(
+    model: str, steps: list[Step], cache: str | None, db: Path, chip: Target, tasks: list[Task]
+) -> list[str]:
     """What to try after tuning, for the same steps."""
+    from tuner.backends import is_host
     from tuner.frontend.missed import NAME as MISSES
+    from tuner.link import linkable
 
     step = steps[-1]
     given: dict[str, Any] = {"phase": step.phase, "tokens": step.tokens, "batch": step.batch, "kv-len": step.kv_len}
     given |= {name: degree for name, degree in (("tp", step.tp), ("ep", step.ep)) if degree > 1}
-    at = "" if str(db) == "headstart.db" else f" --db {shlex.quote(str(db))}"
+    at = "" if is_host(chip) else f" --target {chip.name}"
+    at += "" if str(db) == "headstart.db" else f" --db {shlex.quote(str(db))}"
 
     def where(options: dict[str, Any]) -> str:
         words = [shlex.quote(model), *(f"--{name} {value}" for name, value in options.items() if model != MISSES)]
@@ -161,7 +169,9 @@ def _next_commands(model: str, steps: list[Step], cache: str | None, db: Path, t
         # Each step has sequences of its own.
         tokens = ",".join(str(one.tokens) for one in steps)
         several = {name: tokens if name == "tokens" else value for name, value in given.items() if name != "batch"}
-    commands = [f"headstart report {where(given)}", f"headstart bundle build {where(several)} -o bundle"]
+    commands = [f"headstart report {where(given)}"]
+    if linkable(chip):
+        commands.append(f"headstart bundle build {where(several)} -o bundle")
     if tasks:
         commands.insert(0, f"headstart best {tasks[0].workload.id}{at}")
     return commands

@@ -17,7 +17,7 @@ from schedules import fastmath
 from schedules.schedule import Schedule
 from schedules.traits import Traits
 from schedules.workload import Workload
-from targets import Target
+from targets import Target, plugins
 from targets.errors import InputError
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def divisors(value: int, limit: int | None = None) -> list[int]:
 
 @cache
 def spaces() -> dict[str, type[Space]]:
-    """Every space by name, from the modules of ``schedules.spaces``."""
+    """Every space of Headstart by name, from the modules of ``schedules.spaces``; loads no plug-in."""
     import schedules.spaces as package
 
     found: dict[str, type[Space]] = {}
@@ -238,9 +238,26 @@ def spaces() -> dict[str, type[Space]]:
     return dict(sorted(found.items()))
 
 
+def spaces_on(target: Target) -> dict[str, type[Space]]:
+    """Every space that a chip may have schedules in, by name: Headstart's, and those of its plug-in if it has one.
+
+    Raises:
+        InputError: the chip's plug-in cannot be used; says why, and what to do.
+    """
+    from schedules.plugin_spaces import added
+
+    chip = plugins.chip_of(target)
+    return spaces() if chip is None else spaces() | added(chip)
+
+
 def spaces_for(workload: Workload, target: Target) -> dict[str, Space]:
-    """The spaces that have schedules for the workload on the target, by name."""
-    return {name: space(workload, target) for name, space in spaces().items() if space.supports(workload, target)}
+    """The spaces that have schedules for the workload on the target, by name.
+
+    Raises:
+        InputError: as ``spaces_on``.
+    """
+    found = spaces_on(target)
+    return {name: space(workload, target) for name, space in found.items() if space.supports(workload, target)}
 
 
 def apply(workload: Workload, schedule: Schedule, target: Target) -> tvm.IRModule:
@@ -249,9 +266,10 @@ def apply(workload: Workload, schedule: Schedule, target: Target) -> tvm.IRModul
     Raises:
         InputError: no such space, or it does not fit this workload and target.
     """
-    space = spaces().get(schedule.space)
+    known = spaces_on(target)
+    space = known.get(schedule.space)
     if space is None:
-        raise InputError(f"unknown space {schedule.space!r}; known: {', '.join(spaces())}")
+        raise InputError(f"unknown space {schedule.space!r}; known: {', '.join(known)}")
     if not space.supports(workload, target):
         raise InputError(
             f"space {schedule.space} has nothing for {workload.operator} {workload.label} on {target.name}"

@@ -65,12 +65,14 @@ class Backend(ABC):
     Attributes:
         timed: False where something stands in for the chip, such as an emulator: its times say nothing about the
             chip and are never recorded.
+        clock: whose times they are, for people and as a part of the policy: ``wall``, or a clock of the device's own.
         build_limit_s, run_limit_s: seconds that building a schedule, and running it for a trial, may take.
         limits_memory: whether the address space of the process that runs kernels may be limited; drivers of GPUs
             reserve more of it than there is memory.
     """
 
     timed: bool = True
+    clock: str = "wall"
     build_limit_s: float = 5.0
     run_limit_s: float = 20.0
     limits_memory: bool = True

@@ -65,6 +65,15 @@ def test_the_database_names_no_compiler(module: str) -> None:
     assert not [name for _, name in imported(module) if name.partition(".")[0] == "tvm"]
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if layer_of(module) == "tuning_db"])
+def test_the_database_asks_for_no_plug_in(module: str) -> None:
+    """What reads data of strangers must not run what somebody installed beside it because a name asks for it."""
+    asks = {"targets.resolve", "targets.names", "targets.plugins", "schedules.plugin_spaces"}
+    asks |= {f"schedules.space.{name}" for name in ("spaces_on", "spaces_for", "apply")}
+    found = {name for _, name in imported(module)}
+    assert not [name for name in found for ask in asks if name == ask or name.startswith(f"{ask}.")]
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(RUNTIME)])
 def test_the_runtime_stands_alone(module: str) -> None:
     """It is copied to machines that have nothing else of Headstart, and of packages only these."""

@@ -13,7 +13,7 @@ import numpy as np
 import xgboost
 
 from schedules.schedule import Schedule
-from schedules.space import spaces
+from schedules.space import Space, spaces
 from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
@@ -118,19 +118,24 @@ class CostModel:
             store.save_cost_model(space, kind, self._trained_on[space], found, bytes(booster.save_raw("ubj")))
 
     @classmethod
-    def load(cls, store: Store, kind: str) -> CostModel:
-        """What was kept for a kind of target; models of other features or of another version of a space are left."""
-        model = cls()
-        for name, space in spaces().items():
-            kept = store.load_cost_model(name, kind)
-            if kept is None:
+    def load(cls, store: Store, kind: str, known: Mapping[str, type[Space]] | None = None) -> CostModel:
+        """What was kept for a kind of target; models of other features or of another version of a space are left.
+
+        Args:
+            store: where from.
+            kind: of target (``llvm``, ``cuda``, ...).
+            known: the spaces of a chip, see ``spaces_on``; by default those of Headstart.
+        """
+        model, known = cls(), spaces() if known is None else known
+        for name, kept in store.cost_models(kind).items():
+            if name not in known:
                 continue
             booster = xgboost.Booster()
             try:
                 booster.load_model(bytearray(kept["blob"]))
             except xgboost.core.XGBoostError:
                 continue  # an old xgboost does not read the file of a new one
-            if booster.attr("stamp") == _stamp(space.version):
+            if booster.attr("stamp") == _stamp(known[name].version):
                 booster.set_param({"nthread": 1})
                 model._boosters[name], model._trained_on[name] = booster, kept["trained_on"]
         return model

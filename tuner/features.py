@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from schedules.schedule import Schedule
-from schedules.space import Space, spaces
+from schedules.space import Space, spaces_on
 from schedules.traits import ratio
 from schedules.workload import Argument, Workload
 from targets import Target
+from targets.errors import InputError
 from tuning_db.records import Policy
 
 # A model that learnt from features of another version is not used. Count up whenever a feature changes its meaning.
@@ -61,7 +63,9 @@ class Context:
     def space(self, name: str) -> Space | None:
         """The space of this name for the workload on the target; None where there is none, or not for these."""
         if name not in self._spaces:
-            kind = spaces().get(name)
+            kind = None
+            with suppress(InputError):  # trials of a chip whose plug-in cannot be used any more
+                kind = spaces_on(self.target).get(name)
             supported = kind is not None and kind.supports(self.workload, self.target)
             self._spaces[name] = kind(self.workload, self.target) if kind is not None and supported else None
         return self._spaces[name]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from schedules.schedule import Schedule
+from schedules.space import spaces_on
 from targets.errors import HeadstartError, one_line
 from tuner.cost_model import CostModel, Example, all_examples
 from tuner.evaluate import hold_out, metrics
@@ -113,7 +114,7 @@ class Job:
         self.rng = np.random.default_rng(seed)
         self.strategy = strategy
         self.given = given
-        self.learner = learner or Learner(CostModel.load(store, executor.target.kind))
+        self.learner = learner or Learner(CostModel.load(store, executor.target.kind, spaces_on(executor.target)))
         self.id = id
         self.asked = asked or {}
         self.failures: dict[str, str] = {}

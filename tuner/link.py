@@ -22,13 +22,23 @@ def architecture(target: Target) -> str:
     return named if target.kind == "llvm" else target.kind
 
 
+def linkable(target: Target) -> bool:
+    """Whether a bundle for it can be built on this machine."""
+    return architecture(target) == _here()
+
+
 def check_linkable(target: Target) -> None:
     """The compiler that links is this machine's own, so only its architecture is possible.
 
     Raises:
         HeadstartError: it is another.
     """
-    if architecture(target) != _here():
+    if target.kind != "llvm":
+        raise HeadstartError(
+            f"a bundle holds kernels for CPUs, and {target.name} is built for by other means ({target.kind}); "
+            f"`headstart best WORKLOAD --target {target.name}` has the schedule that is to be built"
+        )
+    if not linkable(target):
         raise HeadstartError(
             f"cannot build a bundle for {target.name} ({architecture(target)}) on {_here()} yet; "
             "build it on such a machine"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from schedules.workload import Workload
 from targets import Target
+from tuner.backends import backend_for
 from tuner.frontend.model import Model
 from tuner.task import Task, load_task, read_task
 from tuner.toolchain import toolchain
@@ -21,7 +22,9 @@ def policy_for(phase: str, target: Target, cache: str | None = None) -> Policy:
         target: whose cores are used, all of them.
         cache: ``warm`` or ``cold``, to have it another way.
     """
-    return Policy(cache or ("cold" if phase == "decode" else "warm"), target.cores)
+    backend = backend_for(target)
+    clock = "wall" if backend is None else backend.clock
+    return Policy(cache or ("cold" if phase == "decode" else "warm"), target.cores, clock)
 
 
 def register(store: Store, target: Target, policy: Policy) -> Toolchain:

@@ -18,7 +18,16 @@ from tuning_db.claim import Claim, Outcome, Tier, Verdict, disputed, judged, lea
 from tuning_db.leads import DISPUTED, Leads
 from tuning_db.records import Key
 from tuning_db.trials import COLUMNS, from_row, insert
-from tuning_db.windows import PUBLIC, Viewer, open_target, public_workload, sees_all, visible_claim, visible_time
+from tuning_db.windows import (
+    PUBLIC,
+    Viewer,
+    open_releases,
+    open_target,
+    public_workload,
+    sees_all,
+    visible_claim,
+    visible_time,
+)
 
 # Where the evidence of a verdict has the ``claim`` that it was timed against, with that one's figures.
 INCUMBENT = "incumbent"
@@ -161,16 +170,22 @@ class Claims(Leads):
             after: those that come after this claim, by its trial, in this order; the viewer may see it.
             most: how many.
         """
-        where = [visible_claim("c", "r")]
-        where += ["c.release = :release"] if release is not None else []
-        where += ["c.vendor = (SELECT id FROM account WHERE name = :name)"] if vendor is not None else []
-        where += ["t.seq < (SELECT seq FROM trial WHERE id = :after)"] if after is not None else []
-        # Ids first, so that what is left out is not read.
-        return self._claims(
-            "c.trial IN (SELECT c.trial FROM claim c JOIN release r ON r.id = c.release JOIN trial t ON t.id = c.trial"
-            f" WHERE {' AND '.join(where)} ORDER BY t.seq DESC LIMIT :most) ORDER BY t.seq DESC",
-            {**viewer.values, "release": release, "name": vendor, "after": after, "most": most},
+        moment = self._arrival(after) if after is not None else {"received": math.inf, "seq": 0}
+        values = {**viewer.values, "name": vendor, "most": most, **moment}
+        # Release by release: what is hidden in others takes no time, and the index has the order.
+        sql = (
+            "SELECT c.trial, c.received, t.seq FROM claim c JOIN release r ON r.id = c.release"
+            " JOIN trial t ON t.id = c.trial WHERE c.release = :release AND c.received <= :received"
+            f" AND (c.received < :received OR t.seq < :seq) AND {visible_claim('c', 'r')}"
+            + (" AND c.vendor = (SELECT id FROM account WHERE name = :name)" if vendor is not None else "")
+            + " ORDER BY c.received DESC, t.seq DESC LIMIT :most"
         )
+        releases = [release] if release is not None else self._releases_of_claims(viewer)
+        found = [row for one in releases for row in self.rows(sql, {**values, "release": one})]
+        found.sort(key=lambda row: (row["received"], row["seq"]), reverse=True)
+        ids = {f"id{at}": row["trial"] for at, row in enumerate(found[:most])}
+        named = ", ".join(f":{name}" for name in ids)
+        return self._claims(f"c.trial IN ({named}) ORDER BY c.received DESC, t.seq DESC", ids) if ids else []
 
     def standings(self, viewer: Viewer, release: str) -> list[dict[str, Any]]:
         """Ranks and times in a release, by its id: each vendor's leading claim for each key, best first.
@@ -267,6 +282,19 @@ class Claims(Leads):
         self.set_lead(release, key, "", leader(claims), verdict.created, verdict.id)
         own = leader(claim for claim in claims if claim.vendor == vendor)
         self.set_lead(release, key, vendor, own, verdict.created, verdict.id)
+
+    def _releases_of_claims(self, viewer: Viewer) -> list[str]:
+        """Ids of releases that may have claims that the viewer may see: its own it may whenever its window is."""
+        invited = "SELECT release FROM opening WHERE account = :account"
+        rows = self.rows(f"SELECT id FROM release WHERE id IN {open_releases()} OR id IN ({invited})", viewer.values)
+        return [row["id"] for row in rows]
+
+    def _arrival(self, trial: str) -> dict[str, float]:
+        """When a claim arrived: ``received``, then ``seq`` of its trial; before all others where there is none."""
+        rows = self.rows(
+            "SELECT c.received, t.seq FROM claim c JOIN trial t ON t.id = c.trial WHERE c.trial = ?", (trial,)
+        )
+        return rows[0] if rows else {"received": -math.inf, "seq": 0}
 
     def _may_judge(self, verdict: Verdict) -> Claim:
         """The claim that a verdict is about, where its judge may give it."""

@@ -49,3 +49,9 @@ class CostModels(Connection):
             (space, kind),
         )
         return {**rows[0], "metrics": json.loads(rows[0]["metrics"])} if rows else None
+
+    def cost_models(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The latest model of each space that there is one of for a target kind, by space, as ``load_cost_model``."""
+        names = self.rows("SELECT DISTINCT space FROM cost_model WHERE kind = ? ORDER BY space", (kind,))
+        found = {row["space"]: self.load_cost_model(row["space"], kind) for row in names}
+        return {space: model for space, model in found.items() if model is not None}

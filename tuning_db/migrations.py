@@ -10,7 +10,7 @@ from sqlite_utils.migrations import Migrations
 from tuning_db import claimed_schema, history_schema
 from tuning_db.job_schema import JOBS
 from tuning_db.repository_schema import REPOSITORIES
-from tuning_db.service_schema import MISSES, QUOTAS, SUBMISSIONS, WORDS
+from tuning_db.service_schema import ARRIVALS, MISSES, QUOTAS, SUBMISSIONS, WORDS
 
 migrations = Migrations("headstart")
 
@@ -376,6 +376,13 @@ def m010_repositories(db: sqlite_utils.Database) -> None:
 def m011_jobs(db: sqlite_utils.Database) -> None:
     """Jobs that wait, take turns and are watched, with a log of what happened to each."""
     for statement in JOBS:
+        db.conn.execute(statement)
+
+
+@migrations()
+def m012_arrivals(db: sqlite_utils.Database) -> None:
+    """The order in which claims arrived, of a release and of a vendor in it."""
+    for statement in ARRIVALS:
         db.conn.execute(statement)
 
 

@@ -98,3 +98,9 @@ MISSES = (
     "CREATE INDEX miss_of_target ON miss (target, workload)",
     "ALTER TABLE quota ADD COLUMN misses INTEGER",
 )
+
+ARRIVALS = (
+    # So that a list of the latest claims reads those, and not all that there are.
+    "CREATE INDEX claim_of_release ON claim (release, received)",
+    "CREATE INDEX claim_of_vendor ON claim (release, vendor, received)",
+)

@@ -76,10 +76,12 @@ class Words(Connection):
         """Chips by fingerprint as vendors declare them in a release, by its id: of each chip everything that is said by
         those of whose claims for it the viewer may know, in the order of their first claims."""
         rows = self.rows(
-            "SELECT d.target, d.spec FROM declared_target d JOIN release r ON r.id = d.release JOIN claim c"
-            " ON c.release = d.release AND c.vendor = d.vendor AND c.target = d.target"
-            f" WHERE d.release = :release AND {visible_time('c', 'r')}"
-            " GROUP BY d.target, d.vendor ORDER BY d.target, min(c.received), d.vendor",
+            # A vendor's first claim for a key leads for it, and there are far fewer leads than claims.
+            "SELECT d.target, d.spec FROM declared_target d JOIN release r ON r.id = d.release LEFT JOIN"
+            " (SELECT target, vendor, min(since) AS first FROM lead_history WHERE release = :release AND number = 0"
+            " GROUP BY target, vendor) h ON h.target = d.target AND h.vendor = d.vendor"
+            f" WHERE d.release = :release AND {visible_time('d', 'r')}"
+            " ORDER BY d.target, h.first IS NULL, h.first, d.vendor",
             {**viewer.values, "release": release},
         )
         found: dict[str, list[Target]] = {}

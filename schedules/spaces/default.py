@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Below this many iterations, starting the threads costs more than they save.
 WORTH_PARALLEL = 16384
+# Kinds of chips of which nothing is known, neither how they run loops in parallel nor what their vectors are.
+PLAIN = ("c", "ext_dev")
 
 
 class Default(Space):
@@ -40,7 +42,7 @@ class Default(Space):
 
     @classmethod
     def supports(cls, workload: Workload, target: Target) -> bool:
-        return target.kind in ("llvm", "cuda")
+        return target.kind in ("llvm", "cuda", *PLAIN)
 
     def seeds(self) -> list[Schedule]:
         return [self.schedule({})]
@@ -71,7 +73,7 @@ def schedule_prim_func(sch: TirSchedule, target: Target) -> TirSchedule:
     """The default schedule of the function ``main`` of a fresh TVM schedule."""
     for block in child_blocks(sch):
         sch = _attempt(sch, _inline, block, target)
-    for block in child_blocks(sch):
+    for block in child_blocks(sch) if target.kind not in PLAIN else ():
         before = sch
         for step in (_vector, _dot_product, _parallel):
             sch = _attempt(sch, step, block, target)

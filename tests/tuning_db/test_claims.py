@@ -286,6 +286,29 @@ def test_ranks_and_times_of_other_targets_stay_shut(store: Store) -> None:
     assert store.pending(Viewer(LATE, race.uninvited.id), TARGET.fingerprint, 9) == []
 
 
+def test_a_list_has_every_claim_that_may_be_seen_the_latest_first(race: Race) -> None:
+    store = race.store
+    made = [race.submit(race.early, at=EARLY + knob, knob=knob) for knob in range(3)]
+    made.append(race.submit(race.uninvited, at=EARLY + 9, key=race.shared, knob=3, release=PUBLIC))
+    # Of one moment: as they came in.
+    made += [race.submit(who, at=LATE, knob=knob) for knob, who in enumerate((race.late, race.early, race.late), 4)]
+    # What is one's own is so whatever becomes of the invitation.
+    store.invite(race.release, race.late, LAUNCH + DAY)
+    seen = 0
+    for now in (START, LATE + 1, LAUNCH):
+        for viewer in viewers(race, now).values():
+            whole = [claim.trial.id for claim in store.visible(viewer)]
+            assert whole == [one for one in made[::-1] if store.claim(viewer, one)]
+            for at, one in enumerate(whole, 1):
+                page = store.visible(viewer, after=one, most=2)
+                assert [claim.trial.id for claim in page] == whole[at : at + 2]
+            of_late = [claim.trial.id for claim in store.visible(viewer, race.release.id, "late")]
+            assert of_late == [one for one in whole if store.trial(one).author == "late"]
+            seen += len(whole)
+    assert seen > 60
+    assert store.visible(Viewer(LAUNCH), vendor="nobody") == store.visible(Viewer(LAUNCH), after="t0") == []
+
+
 def test_what_a_referee_has_yet_to_judge(race: Race) -> None:
     store = race.store
 

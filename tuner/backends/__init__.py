@@ -1,7 +1,8 @@
 """Backends: how kernels run on chips that are not this machine's CPU.
 
-Each module of this package that has a function ``backend(target)`` says there whether it is for a chip. The CPU of this
-machine needs none: kernels are called in the worker's own process (``tuner/measure.py``).
+Each module of this package that has a function ``backend(target)`` says there whether it is for a chip; a chip of a
+plug-in has its plug-in's. The CPU of this machine needs none: kernels are called in the worker's own process
+(``tuner/measure.py``).
 """
 
 from __future__ import annotations
@@ -11,18 +12,24 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from targets import Target
+from targets import Target, plugins
 from targets.backend import Backend
-from targets.errors import InputError
+from targets.errors import InputError, one_line
 from targets.host import host
 
 HOST_DEVICE = "cpu:0"
 
 
 def backend_for(target: Target) -> Backend | None:
-    """The backend for a chip; None for the CPU of this machine, and for a chip that nothing here can run."""
+    """The backend for a chip; None for the CPU of this machine, and for a chip that nothing here can run.
+
+    Raises:
+        InputError: the chip's plug-in cannot be used; says why, and what to do.
+    """
     if is_host(target):
         return None
+    if (chip := plugins.chip_of(target)) is not None:
+        return _of_plugin(chip)
     return next((found for make in _makers() if (found := make(target)) is not None), None)
 
 
@@ -45,6 +52,16 @@ def devices(target: Target) -> Sequence[str]:
 def is_host(target: Target) -> bool:
     """Whether a target is the CPU of this machine, under whatever name."""
     return target.fingerprint == host().fingerprint
+
+
+def _of_plugin(chip: plugins.Chip) -> Backend:
+    try:
+        made = chip.plugin.backend(chip.target)
+    except Exception as error:
+        raise InputError(f"{chip.origin} has no backend for it ({one_line(error)}): ask its maker") from error
+    if not isinstance(made, Backend):
+        raise InputError(f"{chip.origin}: its backend is of type {type(made).__name__}, not targets.backend.Backend")
+    return made
 
 
 @cache

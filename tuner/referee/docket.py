@@ -11,8 +11,8 @@ import psutil
 
 from schedules.schedule import Schedule
 from schedules.workload import Workload
-from targets import Target
-from targets.errors import HeadstartError, one_line
+from targets import Target, plugins
+from targets.errors import HeadstartError, InputError, one_line
 from targets.host import Host, host
 from targets.roofline import IMPOSSIBLE, floor_seconds
 from targets.units import seconds
@@ -104,6 +104,19 @@ class Obstacle(HeadstartError):
     def __init__(self, cause: Cause, said: str) -> None:
         super().__init__(said)
         self.cause = cause
+
+
+def require_judgeable(target: Target) -> None:
+    """See, before anything is asked for, that claims for a chip can be judged at all.
+
+    Raises:
+        InputError: a plug-in adds the chip. What builds and runs its kernels is the plug-in's, a compiler and a driver
+            that the sandbox would have to let out; and a service takes no claim with a schedule of its spaces.
+    """
+    if (chip := plugins.chip_of(target)) is not None:
+        raise InputError(
+            f"no referee can judge claims for {target.name}: its kernels are built and run by {chip.origin}"
+        )
 
 
 def admit(claimed: Claimed) -> Case:

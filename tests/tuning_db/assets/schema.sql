@@ -1,5 +1,9 @@
 CREATE INDEX claim_of_key ON claim (release, workload, target, toolchain, policy)
 
+CREATE INDEX claim_of_release ON claim (release, received)
+
+CREATE INDEX claim_of_vendor ON claim (release, vendor, received)
+
 CREATE INDEX claim_to_judge ON claim (target, state, received)
 
 CREATE INDEX cost_model_latest ON cost_model (space, kind, created)

@@ -1,0 +1,197 @@
+"""The worked example of a plug-in, installed by pip and used from the command line as its maker would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schedules.lower import lower
+from schedules.operators.linear import Linear
+from schedules.space import spaces_for
+from schedules.workload import Workload
+from targets import resolve
+from tests.cli.session import ROOT
+from tests.plugin_packages import on_path, write
+from tuner.backends import backend_for
+from tuner.backends.bench import BackendBench
+from tuner.local_executor import LocalExecutor
+from tuner.task import DEFAULT
+from tuning_db.records import Policy, Status
+
+# One layer of attention would take most of the time of the whole test.
+MODEL = {
+    "model_type": "qwen3",
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "vocab_size": 64,
+}
+COMMAND = "import sys; sys.modules['torch'] = None; from cli.main import main; sys.argv[0] = 'headstart'; main()"
+NPU = "example-npu"
+# It fits into the cache of the device.
+WORKLOAD = Workload.of(Linear(4, 8, 64))
+
+
+@pytest.fixture(scope="module")
+def shell(example_site: Path, tmp_path_factory: pytest.TempPathFactory):
+    """``shell(*words)`` runs ``headstart`` in a folder, in a process for which the example is installed."""
+    folder = tmp_path_factory.mktemp("npu")
+    (folder / "tiny.json").write_text(json.dumps(MODEL))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADSTART_")}
+    paths = [str(ROOT), str(ROOT / "tuning_db" / "runtime"), str(example_site)]
+
+    def run(*words: str, extra: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([*paths, *([str(extra)] if extra else [])])
+        command = [sys.executable, "-c", COMMAND, *words]
+        whole = environment | variables | {"PYTHONPATH": path}
+        return subprocess.run(command, cwd=folder, env=whole, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tuned(shell):
+    """What tuning a small model for the chip printed."""
+    ran = shell("tune", "tiny.json", "--tokens=2", "--kv-len=16", f"--target={NPU}", "--trials=2", "--seed=0", "--json")
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_the_chip_is_listed_beside_a_broken_one(shell, tmp_path):
+    write(tmp_path / "site", "broken", ["chip-2"], "import no_driver")
+    ran = shell("targets", "list", extra=tmp_path / "site")
+    assert f"{NPU}: added by plug-in headstart-example-chip 1.0 (entry point '{NPU}')" in ran.stdout
+    assert "cannot be used: plug-in broken 1.0 (entry point 'chip-2') cannot be imported" in ran.stdout
+
+
+def test_a_model_is_tuned_for_it(tuned):
+    assert tuned["failures"] == {}
+    operators = {row["operator"]: row for row in tuned["workloads"]}
+    assert {"linear", "rmsnorm", "swiglu"} <= set(operators)
+    assert all(row["champion_s"] for row in tuned["workloads"])
+    assert operators["linear"]["speedup"] > 2 and operators["rmsnorm"]["speedup"] > 1
+
+
+def test_what_is_best_says_whose_times_these_are(shell, tuned):
+    linear = next(row for row in tuned["workloads"] if row["operator"] == "linear")
+    ran = shell("best", linear["workload"], f"--target={NPU}", "--json")
+    assert ran.returncode == 0, ran.stderr
+    (found,) = json.loads(ran.stdout)["champions"]
+    assert found["target"]["name"] == NPU and found["schedule"]["space"] == "example_chip.tiles"
+    assert found["policy"]["clock"] == "simulated" and found["toolchain"]["versions"]["example-npu"] == "1"
+
+
+def test_what_is_not_for_such_a_chip_says_so(shell, tuned):
+    bundled = shell("bundle", "build", "tiny.json", "--tokens=2", "--kv-len=16", f"--target={NPU}", "-o", "out")
+    assert bundled.returncode == 1 and "a bundle holds kernels for CPUs, and example-npu" in bundled.stderr
+    judged = shell("referee", f"--target={NPU}", "--once", "--db=headstart.db", "--as=judge")
+    assert judged.returncode == 2 and "no referee can judge" in judged.stderr
+
+
+def test_a_machine_without_a_device_says_what_is_missing(shell):
+    ran = shell("tune", "tiny.json", "--tokens=2", f"--target={NPU}", "--trials=1", CC="no-such-compiler")
+    assert ran.returncode == 2
+    assert "no kernels for example-npu can be run here: the simulator needs a C compiler" in ran.stderr
+
+
+def test_knobs_change_what_the_device_counts(example, tmp_path):
+    target = resolve(NPU)
+    backend, space = backend_for(target), spaces_for(WORKLOAD, target)["example_chip.tiles"]
+    assert backend is not None
+    inputs, output = WORKLOAD.inputs(np.random.default_rng(0)), np.empty((4, 8), np.float32)
+    cold, warm = [], []
+    for name, schedule in (
+        ("default", DEFAULT),
+        ("one", space.schedule({"rows": 1, "columns": 1, "columns_outer": 0})),
+        ("tile", space.schedule({"rows": 2, "columns": 4, "columns_outer": 0})),
+    ):
+        (tmp_path / name).mkdir()
+        artefact = backend.build(lower(WORKLOAD, schedule, target), target, tmp_path / name)
+        program = backend.load(artefact, target, "npu:0")
+        cold.append(program.call(inputs, [output], 3, True))
+        warm.append(program.call(inputs, [output], 3, False))
+    # The device counts and does not measure, so that this holds whatever else the machine does.
+    assert all(len(set(times)) == 1 for times in cold) and all(times[1] == times[2] < times[0] for times in warm)
+    assert cold[0][0] > cold[1][0] > 2 * cold[2][0]
+    assert all(first[0] == alone[0] > again[1] for first, alone, again in zip(warm, cold, warm, strict=True))
+
+
+# A maker's mistakes: what the device does, once, instead of what it was asked for.
+BROKEN = """
+import os, signal
+from dataclasses import replace
+from pathlib import Path
+
+import example_chip
+from example_chip.backend import SimulatedNpu, SimulatedProgram
+
+done = Path({done!r})
+targets = [replace(example_chip.NPU, name="{name}", tvm=dict(example_chip.NPU.tvm, mcpu="{name}"))]
+spaces = []
+
+
+class Program(SimulatedProgram):
+    def call(self, inputs, outputs, calls, cold):
+        times = super().call(inputs, outputs, calls, cold)
+        if not done.exists():
+            done.touch()
+            {fault}
+        return times
+
+
+class Device(SimulatedNpu):
+    def load(self, artefact, target, device):
+        return Program(artefact)
+
+
+def backend(target):
+    return Device()
+"""
+FAULTS = {
+    "fails": ("raise OSError('link down')", "link down"),
+    "kills": ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+    "forks": ("os.posix_spawn('/bin/sleep', ['sleep', '60'], {})", "of its own"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_device_that_does_otherwise_costs_one_trial(fault, example, tmp_path, monkeypatch):
+    body, said = FAULTS[fault]
+    site, name = tmp_path / "site", f"npu-{fault}"
+    write(site, f"maker_{fault}", [name], BROKEN.format(name=name, fault=body, done=str(tmp_path / "done")))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    with on_path(site), LocalExecutor(resolve(name), Policy("cold", 1)) as executor:
+        session = executor.devices()[0].open(WORKLOAD, seed=0)
+        outcome = session.trial(DEFAULT)
+        assert outcome.status is Status.RUN_ERROR and said in outcome.error and "\n" not in outcome.error
+        assert session.trial(DEFAULT).status is Status.OK
+
+
+@pytest.mark.parametrize("fault", ["outputs[0][0] += 1", "outputs[0].fill(0)"])
+def test_wrong_output_of_a_device_is_no_result(fault, example, monkeypatch):
+    from example_chip.backend import SimulatedProgram
+
+    right = SimulatedProgram.call
+
+    def call(self, inputs, outputs, calls, cold):
+        times = right(self, inputs, outputs, calls, cold)
+        exec(fault)
+        return times
+
+    monkeypatch.setattr(SimulatedProgram, "call", call)
+    target = resolve(NPU)
+    backend = backend_for(target)
+    assert backend is not None
+    bench = BackendBench(backend, "npu:0", WORKLOAD, target, Policy("cold", 1), seed=0)
+    kernel = bench.build(DEFAULT)
+    bench.run(kernel)
+    assert "elements wrong" in (bench.measure(kernel, None).wrong or "")

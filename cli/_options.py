@@ -31,3 +31,12 @@ def cache_option(function: F) -> F:
         type=click.Choice(["warm", "cold"]),
         help="Time with weights in the cache or in memory: memory in decode, cache in prefill.",
     )(function)
+
+
+def ray_option(function: F) -> F:
+    """``--ray ADDRESS``: a cluster to run on, as the argument ``ray``; None for this machine."""
+    return click.option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Run on a Ray cluster: HOST:PORT of its head, or local for one here.",
+    )(function)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli._interrupt import interruptible
 from cli._limits import limit_options
-from cli._options import cache_option, db_option
-from cli._output import echo_json, json_option, progress_console, seconds
+from cli._options import cache_option, db_option, ray_option
+from cli._output import echo_json, json_option, progress_console
 from cli._step import steps_options
+from cli._watching import device_table, watching
 from targets.errors import InputError
 
 if TYPE_CHECKING:
     from targets import Target
     from tuner.frontend.model import Step
-    from tuner.job import Event
+    from tuner.job import Job
     from tuner.task import Task
 
 
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @steps_options
 @click.option("--target", default="host", show_default=True, help="Chip to tune for; it must be in this machine.")
+@ray_option
 @limit_options
 @click.option("--seed", type=int, help="Seed of the search, to repeat one.")
 @click.option("--skip-unsupported", is_flag=True, help="Go on without the parts of a file that cannot be read.")
@@ -41,6 +40,7 @@ def command(
     model: str,
     steps: list[Step],
     target: str,
+    ray: str | None,
     length: float | None,
     trials: int | None,
     within: float | None,
@@ -58,19 +58,22 @@ def command(
     The limits --for, --trials and --until-within work alone or together; whichever is reached first ends it.
     With several numbers of tokens each is tuned, and then, for operators whose rows need nothing of each other, what is
     best is timed at others between them, where a bundle for any number gains most by it.
+    With --ray the trials run on every node of a Ray cluster that has the chip, while other nodes build; see
+    `headstart worker` and docs/cluster.md.
     Press Ctrl-C whenever you like: what was found is kept, and the same command carries on from there.
 
     \b
     Examples:
         headstart tune deepseek-v4-flash --phase decode --tokens 16 --for 3m
         headstart tune deepseek-v4-flash --tokens 1,16,128 --for 2h
+        headstart tune deepseek-v4-flash --ray 10.0.0.7:6379 --for 8h
     """
     from targets import resolve
     from tuner.backends import devices
+    from tuner.executors import executor_for
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget
-    from tuner.local_executor import LocalExecutor
     from tuner.row_job import job_for
     from tuner.summary import summarise
     from tuner.tasks import policy_for, step_tasks
@@ -79,7 +82,8 @@ def command(
     if length is None and trials is None and within is None:
         raise InputError("say when to stop: --for 3m, --trials 64, --until-within 5%, or several of them")
     chip = resolve(target)
-    devices(chip)  # says what is missing where nothing here can run kernels for it
+    if ray is None:
+        devices(chip)  # says what is missing where nothing here can run kernels for it
     loaded = [
         load_model(model, step, skip_unsupported, db, chip, untuned=True, say=lambda line: click.echo(line, err=True))
         for step in steps
@@ -91,16 +95,18 @@ def command(
         tasks = list({task.workload.id: task for step in by_step for task in step}.values())
         budget = Budget(length, trials, within)
         asked = {"model": model, "steps": [asdict(one.step) for one in loaded], "chip": chip.name}
-        with LocalExecutor(chip, policy) as executor, _watch(tasks, length, as_json) as listener:
+        with executor_for(chip, policy, ray) as executor, watching(tasks, executor, length, as_json) as listener:
             job = job_for(store, executor, tasks, budget, loaded, listener=listener, seed=seed, asked=asked)
             with interruptible(job.stop):
                 job.run()
+            did = executor.status()
         summaries = [summarise(one, tasks) for one, tasks in zip(loaded, by_step, strict=True)]
         waiting = waiting_misses(store, chip)
     if as_json:
         told = [summary.to_json() for summary in summaries]
         found = told[0] if len(told) == 1 else {"steps": told}
-        echo_json(found | {"database": str(db), "job": job.id, "failures": job.failures, "misses": waiting})
+        found |= {"database": str(db), "job": job.id, "failures": job.failures, "misses": waiting}
+        echo_json(found | ({"devices": [device.to_json() for device in did]} if did else {}))
     elif not tasks:
         click.echo(f"{loaded[0].name}: nothing to tune on {chip.name}")
     else:
@@ -111,6 +117,13 @@ def command(
         print_summary(
             summaries[-1], str(db), _next_commands(model, [one.step for one in loaded], cache, db, chip, tasks)
         )
+    if did and not as_json:
+        progress_console.print(device_table(did))
+    _tell_the_rest(job, waiting)
+
+
+def _tell_the_rest(job: Job, waiting: int) -> None:
+    """What is not a result, on standard error; leaves with 130 where the job was interrupted."""
     if waiting:
         what = "1 workload waits" if waiting == 1 else f"{waiting} workloads wait"
         click.echo(f"{what} that deployments missed on this chip: headstart tune misses", err=True)
@@ -119,31 +132,6 @@ def command(
     if job.interrupted:
         click.echo("Stopped early; every trial so far is kept. The same command carries on from here.", err=True)
         raise click.exceptions.Exit(130)
-
-
-@contextmanager
-def _watch(tasks: list[Task], length: float | None, quiet: bool) -> Iterator[Any]:
-    """A progress line: time or trials spent, trials made, what was found last."""
-    if quiet or not progress_console.is_terminal:
-        yield lambda event: None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=progress_console, transient=True) as progress:
-        line = progress.add_task("starting", total=length)
-        made = 0
-
-        def listen(event: Event) -> None:
-            nonlocal made
-            made += 1
-            tuned = sum(task.champion_s is not None for task in tasks)
-            what = f"{event.task.workload.operator} {event.task.workload.label}"
-            found = seconds(event.outcome.median) if event.outcome.median else event.outcome.status.value
-            mark = " [green]best so far[/]" if event.crowned else ""
-            description = f"{tuned}/{len(tasks)} workloads, {made} trials; {what}: {found}{mark}"
-            spent = progress.tasks[0].elapsed
-            progress.update(line, description=description, completed=spent if length else 0)
-
-        yield listen
 
 
 def _next_commands(

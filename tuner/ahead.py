@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schedules.lower import lower
@@ -48,6 +49,20 @@ def build(workload: Workload, schedule: Schedule, target: Target) -> Built:
     start = time.perf_counter()
     lowered = lower(workload, schedule, target)
     return _compiled(lowered, target, time.perf_counter() - start)
+
+
+def load(workload: Workload, schedule: Schedule, target: Target, library: Path, seconds: float) -> Built:
+    """Load the kernel that another process built of a schedule, in so many seconds.
+
+    Raises:
+        Exception: whatever TVM says of a schedule it cannot lower, or the system of a library it cannot load.
+    """
+    import tvm
+
+    lowered = lower(workload, schedule, target)
+    module = tvm.runtime.load_module(str(library))
+    module["main"]
+    return Built(lowered, module, seconds)
 
 
 def build_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from schedules.schedule import Schedule
@@ -27,6 +27,11 @@ class Limits:
     build: float = 5.0
     run: float = 20.0
     load: float = 300.0
+
+    def of(self, schedule: Schedule) -> tuple[float, float, float]:
+        """Of the stages of a trial: building, the first call, the timed calls."""
+        # The default schedule of a big workload may take seconds a call; a challenger that slow has lost already.
+        return (self.load,) * 3 if schedule.space == "default" else (self.build, self.run, self.run)
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,30 @@ class Device(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class DeviceStatus:
+    """What a device does, for people.
+
+    Attributes:
+        machine, device: which; no device as long as none is taken.
+        state: ``starting``, ``ready``, ``measuring``, ``lost`` or ``refused``.
+        trials: measurements that it made for this job.
+        utilisation: what part of the time since it was ready it measured.
+        detail: what it does, or why it does nothing.
+    """
+
+    machine: str
+    device: str
+    state: str
+    trials: int
+    utilisation: float
+    detail: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return asdict(self)
+
+
 class Executor(Protocol):
     """The devices of one kind of chip.
 
@@ -145,3 +174,6 @@ class Executor(Protocol):
         Raises:
             HeadstartError: there is none, and none is to be expected.
         """
+
+    def status(self) -> Sequence[DeviceStatus]:
+        """What each device does; may be asked by any thread, and is empty where all are of this machine."""

@@ -19,4 +19,8 @@ def executor_for(target: Target, policy: Policy, ray: str | None = None) -> Abst
     Raises:
         HeadstartError: this machine, or the cluster, has no such chip, or the cluster cannot be reached.
     """
-    return LocalExecutor(target, policy)
+    if ray is None:
+        return LocalExecutor(target, policy)
+    from tuner.cluster.executor import RayExecutor
+
+    return RayExecutor(ray, target, policy)

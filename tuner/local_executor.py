@@ -19,7 +19,7 @@ from targets.errors import HeadstartError
 from tuner.backends import backend_for, devices
 from tuner.child import Child, WorkerLost
 from tuner.device_lock import DeviceLock
-from tuner.executor import Limits, Outcome
+from tuner.executor import DeviceStatus, Limits, Outcome
 from tuning_db.records import Policy, Status
 
 # After the reference, numpy's threads spin for tens of milliseconds on the cores that the first kernels are timed on.
@@ -50,6 +50,10 @@ class LocalExecutor:
     def devices(self) -> Sequence[LocalDevice]:
         """All of them, always."""
         return self._devices
+
+    def status(self) -> Sequence[DeviceStatus]:
+        """Nothing: a job on this machine tells enough."""
+        return ()
 
     def close(self) -> None:
         """End the workers."""
@@ -148,21 +152,17 @@ class LocalSession:
             if self._incumbent is not None:
                 self._measure("incumbent", self._incumbent)
 
-    def _measure(self, verb: str, schedule: Schedule) -> Outcome:
+    def _measure(self, verb: str, schedule: Schedule, **rest: Any) -> Outcome:
         with self.device.turn():
             begun = time.time()
-            outcome = self._measured(verb, schedule)
+            outcome = self._measured({"do": verb, "schedule": schedule.to_json(), **rest}, schedule)
             where = {"device": f"{self.device.machine}/{self.device.name}", "began": begun, "ended": time.time()}
         return replace(outcome, notes={**outcome.notes, **where})
 
-    def _measured(self, verb: str, schedule: Schedule) -> Outcome:
-        limits, start = self.device.limits, time.perf_counter()
-        # The default schedule of a big workload may take seconds a call; a challenger that slow has lost already.
-        run = limits.run if schedule.space != "default" else limits.load
-        build = limits.build if schedule.space != "default" else limits.load
-        message = {"do": verb, "schedule": schedule.to_json()}
+    def _measured(self, message: dict[str, Any], schedule: Schedule) -> Outcome:
+        start = time.perf_counter()
         try:
-            answer = self.device.request(message, build, run, run)
+            answer = self.device.request(message, *self.device.limits.of(schedule))
         except WorkerLost as lost:
             return Outcome(lost.status, error=str(lost), build_s=time.perf_counter() - start)
         if answer.get("lost"):
@@ -187,10 +187,13 @@ class LocalSession:
         with contextlib.suppress(WorkerLost), self.device.turn():
             self.device.request({"do": "ahead", "schedules": wanted}, *[self.device.limits.build] * len(wanted))
 
-    def trial(self, schedule: Schedule) -> Outcome:
-        """Build, run, check and time a schedule, in turn with the incumbent if there is one."""
+    def trial(self, schedule: Schedule, built: tuple[str, float] | None = None) -> Outcome:
+        """Build, run, check and time a schedule, in turn with the incumbent if there is one.
+
+        Where it was ``built`` elsewhere, that is the file of its kernel and the seconds it took.
+        """
         self._ready()
-        outcome = self._measure("trial", schedule)
+        outcome = self._measure("trial", schedule, built=built)
         self._challenger = schedule if outcome.status is Status.OK else None
         return outcome
 

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from schedules.compare import UNWRITTEN, mismatch
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
-from tuner.ahead import UNCHECKED, Built, build, build_all
+from tuner.ahead import UNCHECKED, Built, build, build_all, load
 from tuner.guarded import guard
 from tuner.layout import Layouts
 from tuner.load import counters, disturbance
@@ -110,6 +111,10 @@ class Bench:
     def ahead(self, schedules: Sequence[Schedule], cpus: Sequence[int], done: Callable[[], None]) -> None:
         """Compile schedules that ``build`` will be asked for, see ``tuner.ahead``; drops those of last time."""
         self._ahead = build_all(self.workload, schedules, self.target, cpus, done)
+
+    def take(self, schedule: Schedule, library: Path, seconds: float) -> None:
+        """Have the kernel of a schedule that was built elsewhere, in so many seconds, for ``build``."""
+        self._ahead[schedule] = load(self.workload, schedule, self.target, library, seconds)
 
     def forget(self) -> None:
         """Drop what was compiled ahead."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from schedules.schedule import Schedule
 from schedules.space import Space
-from tuner.executor import Outcome
+from tuner.executor import DeviceStatus, Outcome
 from tuner.frontend.stored import store_workload
 from tuner.job import Budget, Event, Job
 from tuner.learner import Learner
@@ -111,6 +111,10 @@ class ReplayExecutor:
     def devices(self) -> list[ReplayExecutor]:
         """Itself."""
         return [self]
+
+    def status(self) -> Sequence[DeviceStatus]:
+        """Nothing to show."""
+        return ()
 
     def open(self, workload: Any, seed: int) -> ReplayExecutor:
         """The recorded workload, nothing loaded in it."""

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -100,10 +101,13 @@ class Worker:
             self.bench.forget()  # whoever it was is found out when each is built by itself
         return {}
 
-    def do_trial(self, schedule: Mapping[str, Any]) -> Any:
-        """Build a schedule, run it, time it against the incumbent, check it; the kernel stays as the challenger."""
+    def do_trial(self, schedule: Mapping[str, Any], built: tuple[str, float] | None = None) -> Any:
+        """Build a schedule, run it, time it against the incumbent, check it; the kernel stays as the challenger.
+
+        Where it was ``built`` elsewhere, that is the file and the seconds it took.
+        """
         self.challenger = None
-        result = self._trial(Schedule.from_json(schedule), self.incumbent)
+        result = self._trial(Schedule.from_json(schedule), self.incumbent, built)
         strays = children.end()
         if strays:
             self.challenger = None
@@ -111,11 +115,15 @@ class Worker:
             result |= {"status": Status.RUN_ERROR, "error": found, "samples": []}
         return result
 
-    def _trial(self, schedule: Schedule, incumbent: Kernel | DeviceKernel | None) -> dict[str, Any]:
+    def _trial(
+        self, schedule: Schedule, incumbent: Kernel | DeviceKernel | None, built: tuple[str, float] | None
+    ) -> dict[str, Any]:
         assert self.bench is not None
         result: dict[str, Any] = {"status": Status.BUILD_ERROR, "error": "", "samples": [], "build_s": 0.0}
         result |= {"ratios": [], "notes": {"unpinned": self.unpinned} if self.unpinned else {}}
         try:
+            if built is not None:
+                self.bench.take(schedule, Path(built[0]), built[1])
             kernel = self.bench.build(schedule)
             result |= {"status": Status.RUN_ERROR, "build_s": kernel.build_s}
             if kernel.prepare_s:

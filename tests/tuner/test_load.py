@@ -57,7 +57,7 @@ def test_a_busy_machine_is_noticed_and_written_down():
     spin = [sys.executable, "-c", "while True: pass"]
     with LocalExecutor(target, Policy("warm", target.cores)) as executor:
         # So large that no take fits between two turns of the others.
-        session = executor.open(Workload.of(Linear(64, 1024, 1024)), seed=0)
+        session = executor.devices()[0].open(Workload.of(Linear(64, 1024, 1024)), seed=0)
         # Twice as many as there are cores, so that each of ours has to share.
         hogs = [subprocess.Popen(spin) for _ in range(2 * target.cores)]
         try:

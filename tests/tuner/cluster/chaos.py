@@ -1,0 +1,177 @@
+"""A model is tuned on two kinds of chip of a cluster of four nodes, while what runs there is killed at random.
+
+``python -m tests.tuner.cluster.chaos KILLS [TRIALS]`` prints what it found, and fails where a finished trial was lost
+or doubled, where a device ran two measurements at once, or where the job did not end. What is killed is a measurer,
+the process that one runs kernels in, a whole node (another joins for it), or the job itself, which is started again.
+The same model is tuned before that with nothing killed.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.tuner.cluster.clusters import carrying, chips, cluster
+from tuning_db.check import check
+from tuning_db.records import Status, Trial
+from tuning_db.store import Store
+
+CHIPS = ("host", "second")
+# The nodes beside the head: the host's one device, and the two of the second chip on two nodes.
+NODES: tuple[Mapping[str, int], ...] = ({"host": 1}, {"second": 1}, {"second": 1})
+WHAT = ("measurer", "kernels", "node", "job")
+
+
+class Chaos:
+    """One cluster with its jobs; ``killed`` counts what was killed."""
+
+    def __init__(self, made: Any, folder: Path, trials: int, seed: int) -> None:
+        self.cluster, self.folder, self.trials = made, folder, trials
+        self.rng = random.Random(seed)
+        self.killed: Counter[str] = Counter()
+        self.jobs: dict[str, subprocess.Popen[bytes]] = {}
+        self.nodes = list(zip(made.workers, NODES, strict=True))
+
+    def tune(self, name: str, kills: int, most_s: float = 1200.0) -> None:
+        """Tune on both chips at once, and kill something again and again until that was done ``kills`` times."""
+        end = time.monotonic() + most_s
+        for chip in CHIPS:
+            self._start(chip, name)
+        seen: dict[str, list[str]] = {chip: [] for chip in CHIPS}
+        while any(job.poll() is None for job in self.jobs.values()) or self.killed.total() < kills:
+            assert time.monotonic() < end, f"not done after {most_s:.0f} s: {self.killed}"
+            time.sleep(self.rng.uniform(0.5, 2.5))
+            for chip, job in self.jobs.items():
+                now = [trial.id for trial in self.kept(chip, name)]
+                assert now[: len(seen[chip])] == seen[chip], "a finished trial is gone"
+                seen[chip] = now
+                assert job.poll() in (None, 0, -9), f"the job for {chip} ended with {job.poll()}"
+            if self.killed.total() < kills and any(job.poll() is None for job in self.jobs.values()):
+                self._kill(name)
+            elif self.killed.total() < kills:
+                break  # done before so many could be killed: the caller asks for more trials
+
+    def kept(self, chip: str, name: str) -> list[Trial]:
+        """The trials of a job, in order."""
+        path = self.folder / f"{name}-{chip}.db"
+        if not path.exists():
+            return []
+        with Store.open(path) as store:
+            return list(store.trials())
+
+    def _start(self, chip: str, name: str) -> None:
+        command = [chip, self.cluster.address, str(self.folder / f"{name}-{chip}.db"), str(self.trials), "0"]
+        log = (self.folder / f"{name}-{chip}.log").open("ab")
+        self.jobs[chip] = subprocess.Popen(
+            [sys.executable, "-m", "tests.tuner.cluster.tuning", *command], stdout=log, stderr=log
+        )
+
+    def _kill(self, name: str) -> None:
+        what = self.rng.choice(WHAT)
+        if what == "job":
+            chip = self.rng.choice([chip for chip in CHIPS if self.jobs[chip].poll() is None])
+            self.jobs[chip].kill()
+            self.jobs[chip].wait()
+            self._start(chip, name)
+        elif what == "node":
+            at = self.rng.randrange(len(self.nodes))
+            node, has = self.nodes[at]
+            self.cluster.remove_node(node, allow_graceful=False)
+            self.nodes[at] = self.cluster.add_node(num_cpus=0, resources=dict(carrying(**has))), has
+        elif (process := self._process(what)) is not None:
+            process.kill()
+        else:
+            return
+        self.killed[what] += 1
+
+    def _process(self, what: str) -> psutil.Process | None:
+        """A measurer, or the process that one runs kernels in."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                measures = "ray::Measurer" in " ".join(process.cmdline())
+                found += [process] if measures and what == "measurer" else process.children() if measures else []
+            except psutil.Error:
+                continue
+        return self.rng.choice(found) if found else None
+
+
+def overlaps(trials: list[Trial]) -> list[str]:
+    """Devices that measured twice at once, by what the trials say."""
+    spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for trial in trials:
+        spans[trial.evidence["device"]].append((trial.evidence["began"], trial.evidence["ended"]))
+    return [
+        device
+        for device, found in spans.items()
+        for before, after in zip(sorted(found), sorted(found)[1:], strict=False)
+        if after[0] < before[1]
+    ]
+
+
+def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
+    """What must be true of the trials of a run; by chip, figures of it."""
+    found: dict[str, dict[str, Any]] = {}
+    everything = []
+    for chip in CHIPS:
+        trials = [trial for trial in chaos.kept(chip, name) if "device" in trial.evidence]
+        new = Counter((t.key.workload, t.schedule) for t in chaos.kept(chip, name) if not t.evidence.get("again"))
+        assert new and max(new.values()) == 1, "a schedule was tried twice"
+        assert set(Counter(workload for workload, _ in new).values()) == {chaos.trials}
+        with Store.open(chaos.folder / f"{name}-{chip}.db") as store:
+            assert check(store) == []
+            rows = [store.champion(key) for key in {trial.key for trial in trials}]
+        champions = {trial.key.workload: trial.median for trial in rows if trial is not None}
+        failed = Counter(trial.status.value for trial in trials if trial.status is not Status.OK)
+        found[chip] = {"champions": champions, "failed": dict(failed), "devices": Counter()}
+        found[chip]["devices"].update(trial.evidence["device"] for trial in trials)
+        everything += trials
+    assert overlaps(everything) == [], "a device measured twice at once"
+    return found
+
+
+def run(kills: int, trials: int, seed: int, quiet: bool = True) -> dict[str, Any]:
+    """Tune quietly, and again with so many kills; what was found."""
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+        chips(),
+        cluster(*(carrying(**has) for has in NODES)) as made,
+    ):
+        chaos = Chaos(made, Path(folder), trials, seed)
+        result: dict[str, Any] = {}
+        for name, number in (("quiet", 0), ("killed", kills)) if quiet else (("killed", kills),):
+            start = time.monotonic()
+            chaos.tune(name, number)
+            result[name] = verify(chaos, name) | {"seconds": time.monotonic() - start}
+        return result | {"kills": dict(chaos.killed)}
+
+
+def main() -> None:
+    """By hand; see the module."""
+    kills, trials = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 64
+    found = run(kills, trials, seed=random.randrange(1 << 30))
+    print(f"killed: {found['kills']}")
+    for name in ("quiet", "killed"):
+        print(f"{name}: {found[name]['seconds']:.0f} s")
+        for chip in CHIPS:
+            print(
+                f"  {chip}: failed {found[name][chip]['failed']}, trials by device {dict(found[name][chip]['devices'])}"
+            )
+    for chip in CHIPS:
+        quiet, killed = (found[name][chip]["champions"] for name in ("quiet", "killed"))
+        ratios = [killed[workload] / quiet[workload] for workload in quiet]
+        print(f"{chip}: champions over those of the quiet run {ratios}, mean {statistics.geometric_mean(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

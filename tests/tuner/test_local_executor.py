@@ -1,0 +1,76 @@
+"""The contract of executors over worker processes of this machine, and every kind of harm there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from targets import detect
+from tests.tuner.executor_contract import HOSTILE, LIMITS, ExecutorContract, hostile, is_failed, opened
+from tuner.device_lock import DeviceLock, DeviceTaken
+from tuner.local_executor import LocalExecutor, LocalSession
+from tuner.task import DEFAULT
+from tuning_db.records import Policy, Status
+
+
+@pytest.fixture(scope="module")
+def executor():
+    """An executor whose workers know the hostile space."""
+    target = detect.host()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HOSTILE))
+        with LocalExecutor(target, Policy("warm", target.cores), LIMITS) as made:
+            yield made
+
+
+@pytest.fixture
+def session(executor: LocalExecutor) -> LocalSession:
+    return opened(executor.devices()[0])
+
+
+class TestLocalExecutor(ExecutorContract):
+    """The local one keeps the contract."""
+
+
+@pytest.mark.parametrize(
+    "kind, status, reason",
+    [
+        ("eat", Status.OVER_LIMIT, "memory"),
+        ("fork", Status.RUN_ERROR, "started 2 processes of its own"),
+        ("print", Status.RUN_ERROR, "something else than an answer"),
+        ("forge", Status.RUN_ERROR, "something else than an answer"),
+        ("flood", Status.RUN_ERROR, "something else than an answer"),
+        ("close", Status.RUN_ERROR, "died: exit code"),
+        ("spin", Status.TIMEOUT, "longer than 3 s"),
+        ("leave", Status.RUN_ERROR, "died: exit code 7"),
+        ("spill", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments"),
+        ("reach", Status.WRONG_OUTPUT, "argument C: written before its start"),
+        ("stray", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments"),
+        ("scribble", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments, or an input overwritten)"),
+        ("skip", Status.WRONG_OUTPUT, "32 of 32 elements wrong"),
+        ("hoard", Status.RUN_ERROR, "SIGSEGV"),
+        ("overflow", Status.OVER_LIMIT, "memory"),
+    ],
+)
+def test_any_other_harm_is_a_failed_trial_too(session, kind, status, reason):
+    is_failed(session, kind, status, reason)
+
+
+@pytest.mark.parametrize("kind", ["chat", "listen"])
+def test_a_kernel_that_prints_or_reads_reaches_nobody(session, kind):
+    assert session.trial(hostile(kind)).status is Status.OK
+    assert session.trial(DEFAULT).status is Status.OK
+
+
+def test_processes_started_while_built_ahead_cost_the_others_nothing(session):
+    session.ahead([DEFAULT, hostile("fork"), hostile("lie")])
+    assert session.trial(hostile("lie")).status is Status.WRONG_OUTPUT
+    assert session.trial(hostile("fork")).status is Status.RUN_ERROR
+
+
+def test_a_device_that_another_took_for_good_is_refused(session, executor):
+    lock = DeviceLock(executor.devices()[0].name)
+    lock.take("somebody else")
+    with pytest.raises(DeviceTaken, match=r"device cpu:0 of this machine is taken by somebody else"):
+        session.trial(DEFAULT)
+    lock.release()
+    assert session.trial(DEFAULT).status is Status.OK

@@ -11,6 +11,7 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from cli._families import families_json, print_families
 from cli._output import echo_json, progress_console, say, size
 from cli._service import Connection
 
@@ -106,7 +107,7 @@ def pulling(source: Source, prebuilt: bool) -> Iterator[tuple[Puller, Screen]]:
 def show_pulled(pulled: Pulled, lock_path: Path, as_json: bool) -> None:
     """What came of it."""
     lock, traffic, selection = pulled.lock, pulled.traffic, pulled.lock.selection
-    default = [kernel.names[0] for kernel in selection.kernels if not kernel.candidates]
+    default = list(dict.fromkeys(kernel.names[0] for kernel in selection.kernels if not kernel.candidates))
     if as_json:
         echo_json(
             {
@@ -120,6 +121,7 @@ def show_pulled(pulled: Pulled, lock_path: Path, as_json: bool) -> None:
                 "kernels": len(selection.kernels),
                 "untuned": default,
                 "missing": dict(selection.missing),
+                "families": families_json(selection.families),
                 "requests": traffic.requests,
                 "bytes_received": traffic.received,
                 "unchanged_answers": traffic.unchanged,
@@ -135,6 +137,7 @@ def show_pulled(pulled: Pulled, lock_path: Path, as_json: bool) -> None:
     count = len(selection.kernels)
     say(f"{_shown(pulled.directory)}: {count} kernels of {selection.model} for {selection.target_name}, {made}.{went}")
     say(f"Bundle {lock.bundle.bundle}, pinned in {lock_path}.")
+    print_families(selection.families)
     if default:
         say(f"Nothing is trusted as far as {lock.tier} for {', '.join(default)}: default schedule.")
     if selection.missing:

@@ -40,19 +40,20 @@ def step_options(function: F) -> F:
 
         return function(step=step_for(arguments["model"], arguments.get("db"), **given), **arguments)
 
-    return given_step_options(with_step)  # type: ignore[return-value]
+    return _with_options(with_step, int, "Tokens in the step, over all sequences: 16 in decode.")
 
 
-def given_step_options(function: F) -> F:
-    """The same, for a command that fills in itself what was not said: what was is its argument ``given``."""
-    return _with_options(function, int, "Tokens in the step, over all sequences: 16 in decode.")
+def given_steps_options(function: F) -> F:
+    """The same for several steps that differ in their tokens, and a command that fills in itself what was not said.
+
+    What was said is its argument ``given``; in it ``tokens`` are several numbers, ascending, or None.
+    """
+    told = "Tokens in the step, over all sequences: 16 in decode. Several, as 1,16,128, for any number up to the most."
+    return _with_options(function, Counts(), told)
 
 
 def steps_options(function: F) -> F:
-    """``step_options`` for a command that takes several steps, which differ in their tokens.
-
-    The command gets one argument ``steps``, by tokens ascending; one of them where ``--tokens`` is one number or none.
-    """
+    """The same, filled in: the command gets one argument ``steps``, by tokens ascending."""
 
     @functools.wraps(function)
     def with_steps(given: dict[str, Any], **arguments: Any) -> Any:
@@ -62,8 +63,7 @@ def steps_options(function: F) -> F:
         steps = [step_for(model, db, **given | {"tokens": tokens}) for tokens in given["tokens"] or (None,)]
         return function(steps=steps, **arguments)
 
-    told = "Tokens in the step, over all sequences: 16 in decode. Several, as 1,16,128, for any number up to the most."
-    return _with_options(with_steps, Counts(), told)
+    return given_steps_options(with_steps)  # type: ignore[return-value]
 
 
 def _with_options(function: Callable[..., Any], tokens: Any, told: str) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli._families import families_json, print_families
 from cli._options import cache_option, db_option
 from cli._output import echo_json, json_option, progress_console, seconds, table
 from cli._step import steps_options
@@ -78,22 +79,18 @@ def build(
             chip,
             output,
             lambda workload: status.update(f"Compiling {workload.operator} {workload.label}"),
-            selected.families,
         )
     if as_json:
         echo_json({"path": str(built.path), "digest": built.digest, **_counts(built.manifest)})
         return
     click.echo(f"{built.path}: {len(built.manifest.kernels)} kernels for {chip.name}, digest {built.digest}")
     _print_gaps(built.manifest)
-    _print_families(built.manifest)
+    print_families(built.manifest.families)
     for family in selected.families:
-        if family.slower:
-            first, last = family.slower[0], family.slower[-1]
-            what = f"{', '.join(family.entry.names)} at {len(family.slower)} numbers of rows from {first} to {last}"
-            click.echo(f"Slower than the default schedule: {what}. More tuning may mend that, or --layouts 2.")
-        if family.unmeasured:
-            what = f"{', '.join(family.entry.names)} at {', '.join(map(str, family.unmeasured))} rows"
-            click.echo(f"Not measured: {what}. It runs the default schedule there: tune it.")
+        for line in family.lacks():
+            click.echo(line)
+    if layouts == 1 and any(family.slower for family in selected.families):
+        click.echo("With --layouts 2 it keeps some weights twice, which may mend what is slower.")
 
 
 @command.command("verify")
@@ -245,32 +242,8 @@ def _counts(manifest: Manifest) -> dict[str, Any]:
         "kernels": len(manifest.kernels),
         "untuned": [kernel.workload for kernel in manifest.untuned],
         "missing": dict(manifest.missing),
-        "families": [
-            {
-                "names": list(family.names),
-                "operator": family.operator,
-                "largest": family.largest,
-                "kernels": [kernel.rows for kernel in family.kernels],
-            }
-            for family in manifest.families
-        ],
+        "families": families_json(manifest.families),
     }
-
-
-def _print_families(manifest: Manifest) -> None:
-    """Say which operators take any number of rows."""
-    if not manifest.families:
-        return
-    rows = [
-        (
-            ", ".join(family.names),
-            family.operator,
-            f"1 to {family.largest}",
-            ", ".join(str(kernel.rows) for kernel in family.kernels) + ", any" * bool(family.any),
-        )
-        for family in manifest.families
-    ]
-    table("Any number of rows", ("name", "operator", "rows", "kernels"), rows, left=4)
 
 
 def _print_gaps(manifest: Manifest) -> None:

@@ -11,13 +11,13 @@ from cli._options import cache_option
 from cli._output import json_option
 from cli._pull import directory_option, lock_option, pulling, show_pulled, source_of, trust_options
 from cli._service import Connection, source_options
-from cli._step import given_step_options
+from cli._step import given_steps_options
 from targets.errors import InputError
 
 
 @click.command("pull")
 @click.argument("model", required=False)
-@given_step_options
+@given_steps_options
 @click.option("--target", default="host", show_default=True, help="Chip: a name, or a fingerprint.")
 @source_options
 @directory_option(needed=True)
@@ -63,6 +63,7 @@ def command(
     \b
     Example:
         headstart pull deepseek-v4-flash --from https://race.example --release v4 -o v4-flash.bundle
+        headstart pull deepseek-v4-flash --tokens 1,16,128 --from headstart.db -o v4-flash.bundle
         headstart pull --locked -o v4-flash.bundle
     """
     from tuner.wishing import check_chip, wish_for

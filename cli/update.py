@@ -14,6 +14,7 @@ from targets.units import times
 
 if TYPE_CHECKING:
     from tuning_db.deploy.changes import Changes
+    from tuning_db.selection import Selection
 
 
 @click.command("update")
@@ -55,7 +56,7 @@ def command(
             changes, new = puller.changes(deployment, plan), not puller.is_pinned(deployment, plan)
             screen.stop()
             if new and not as_json:
-                _show(changes, pinned.selection.model)
+                _show(changes, plan.selection)
             faster = changes.speedup is None or changes.speedup >= 1
             take = not new or yes or (not as_json and click.confirm("Take it?", default=faster))
             if take:
@@ -66,7 +67,7 @@ def command(
         show_pulled(pulled, lock, False)
 
 
-def _show(changes: Changes, model: str) -> None:
+def _show(changes: Changes, to: Selection) -> None:
     """The kernels that change, and what that is for a step."""
     if not changes.kernels:
         say("The same schedules; the bundle was built anew.")
@@ -82,11 +83,12 @@ def _show(changes: Changes, model: str) -> None:
                 seconds(before),
                 seconds(after),
                 times(change.speedup),
-                change.after.tier if change.after else "default",
+                change.used,
             )
         )
     columns = ("name", "kernel", "calls", "now", "then", "speed-up", "tier")
-    table(f"What changes for {model}", columns, rows, left=2)
+    table(f"What changes for {to.model}", columns, rows, left=2)
     now, then = seconds(changes.step_before), seconds(changes.step_after)
     known = f"{changes.timed} of {changes.of} kernels are timed"
-    say(f"A step: {now} now, {then} then, {times(changes.speedup)} as fast; {known}.")
+    what = "All numbers of rows that have a kernel, together" if to.families else "A step"
+    say(f"{what}: {now} now, {then} then, {times(changes.speedup)} as fast; {known}.")

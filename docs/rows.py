@@ -60,7 +60,7 @@ def main(quick: bool) -> None:
             with LocalExecutor(chip, policy) as executor:
                 job_for(store, executor, tasks, Budget(length), models, listener=tell, seed=0).run()
             selected = select_rows(store, models, chip, CACHE)
-        built = build_bundle(selected.selection, chip, Path(folder, "b"), families=selected.families)
+        built = build_bundle(selected.selection, chip, Path(folder, "b"))
         size = Path(built.path, built.manifest.library).stat().st_size
         rounds = 3 if quick else 7
         results = bench_rows(

@@ -56,3 +56,9 @@ def row_arguments(operator: Operator) -> tuple[bool, ...]:
             )
         found.append(follows)
     return tuple(found)
+
+
+def sliced(operator: Operator) -> tuple[str, ...]:
+    """Names of the arguments that have the rows on their first axis, as the program has them."""
+    arguments = zip(Workload.of(operator).arguments, row_arguments(operator), strict=True)
+    return tuple(argument.name for argument, has_rows in arguments if has_rows)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import tvm_ffi
 
-from headstart_runtime.row_plan import BundleFamily
 from schedules.lower import lower
 from schedules.operator import Operator
 from schedules.rows import with_rows
@@ -59,20 +58,9 @@ class AnyRows:
         return tvm_ffi.structural_map(self.program, (Var, lambda var: number if var.same_as(self.rows) else var))
 
 
-@dataclass(frozen=True)
-class SelectedFamily:
-    """A family as the manifest has it, with what the manifest does not say.
-
-    Attributes:
-        programs: of its functions for any number of rows.
-        slower: numbers of rows whose plan takes longer than the default schedule would, as far as was measured.
-        unmeasured: numbers of rows that were asked for and have no good trial: plans are a guess there.
-    """
-
-    entry: BundleFamily
-    programs: tuple[AnyRows, ...] = ()
-    slower: tuple[int, ...] = ()
-    unmeasured: tuple[int, ...] = ()
+def any_name(operator: Operator, first: int) -> str:
+    """The name in a library of the program whose range begins with so many rows."""
+    return f"{Workload.of(with_rows(operator, first)).id}_any"
 
 
 def any_rows(operator: Operator, most: int, target: Target) -> list[AnyRows]:

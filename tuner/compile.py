@@ -15,16 +15,18 @@ from headstart_runtime.argument import KernelArgument
 from headstart_runtime.digests import write_sums
 from headstart_runtime.kernel import Kernel, Layout
 from headstart_runtime.manifest import Manifest
-from headstart_runtime.row_plan import BundleFamily
+from headstart_runtime.row_plan import BundleFamily, check_families
 from schedules.canonical import canonical
 from schedules.lower import PREPARE, lower, prepared
+from schedules.operator import make_operator
+from schedules.rows import sliced
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target, detect
 from targets.digest import digest
 from targets.errors import HeadstartError, InputError
 from targets.threads import environment
-from tuner.any_rows import SelectedFamily
+from tuner.any_rows import AnyRows, any_name, any_rows
 from tuner.link import architecture, check_linkable, link
 from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
@@ -78,7 +80,6 @@ def build_bundle(
     target: Target,
     destination: Path,
     listener: Callable[[Workload], None] = lambda workload: None,
-    families: Sequence[SelectedFamily] = (),
 ) -> Built:
     """Compile what was selected for a model into a bundle.
 
@@ -89,19 +90,19 @@ def build_bundle(
         target: the chip that it is for.
         destination: directory to make; a bundle that is there is replaced once the new one is whole.
         listener: called with each workload before it is compiled.
-        families: kernels of the selection that differ in rows alone, with plans for any number of them.
 
     Raises:
-        InputError: the destination is there and not a bundle, or cannot be written; a workload that is unknown here.
+        InputError: the destination is there and not a bundle, or cannot be written; a workload that is unknown here; a
+            family that does not fit its kernels.
         HeadstartError: a chip that this machine cannot link for, another toolchain than the selection's, no C compiler
-            to link with, or a schedule that does not compile.
+            to link with, a schedule that does not compile, or a function for any number of rows that is not made here.
     """
     _check_buildable(selection, target)
     with replacing(destination, bundle.is_bundle) as work:
         with tempfile.TemporaryDirectory() as objects:
             kernels, files = [], []
             for selected in selection.kernels:
-                workload = _workload(selected)
+                workload = workload_of(selected)
                 listener(workload)
                 described = _describe(selected, workload)
                 schedule = selected.candidates[0].schedule if selected.candidates else DEFAULT
@@ -109,12 +110,13 @@ def build_bundle(
                 kernels.append(replace(described, prepared=compiled.prepared, layout=compiled.layout))
                 files.append(f"{objects}/{described.function}.o")
                 compiled.code.mod.write_to_file(files[-1])
-            for family in families:
-                for one, program in zip(family.entry.any, family.programs, strict=True):
-                    files.append(f"{objects}/{one.function}.o")
-                    _code(program.module(one.function), target).mod.write_to_file(files[-1])
+            check_families(selection.families, kernels)
+            for family in selection.families:
+                for function, program in _programs(family, target).items():
+                    files.append(f"{objects}/{function}.o")
+                    _code(program.module(function), target).mod.write_to_file(files[-1])
             link(work / LIBRARY, files, selection.policy.threads)
-        listed = _manifest(selection, target, kernels, [family.entry for family in families])
+        listed = _manifest(selection, target, kernels)
         (work / bundle.MANIFEST).write_text(listed.dumps())
         named = write_sums(work)
     return Built(destination, named, listed)
@@ -133,7 +135,7 @@ def _check_buildable(selection: Selection, target: Target) -> None:
     assert all(len(kernel.candidates) <= 1 for kernel in selection.kernels)
 
 
-def _workload(selected: SelectedKernel) -> Workload:
+def workload_of(selected: SelectedKernel) -> Workload:
     """The computation that a selection names; that it is the very one follows from its id.
 
     Raises:
@@ -145,12 +147,34 @@ def _workload(selected: SelectedKernel) -> Workload:
     return workload
 
 
-def _manifest(
-    selection: Selection,
-    target: Target,
-    kernels: Sequence[manifest.BundleKernel],
-    families: Sequence[BundleFamily],
-) -> Manifest:
+def _programs(family: BundleFamily, target: Target) -> dict[str, AnyRows]:
+    """The programs of a family for any number of rows, made again, by the names of their functions.
+
+    Raises:
+        InputError: the operator is not known here, or has other rows.
+        HeadstartError: one of the programs is not made here.
+    """
+    operator = make_operator(family.operator, {**family.params, family.row_parameter: family.largest})
+    if (family.row_parameter, family.sliced) != (operator.row_parameter, sliced(operator)):
+        raise InputError(f"{', '.join(family.names)}: {operator.name} has no rows as the selection says it has")
+    if not family.any:
+        return {}
+    made = {
+        (one.first, one.last, any_name(operator, one.first)): one for one in any_rows(operator, family.largest, target)
+    }
+    found = {}
+    for one in family.any:
+        program = made.get((one.first, one.last, one.function))
+        if program is None:
+            raise HeadstartError(
+                f"{', '.join(family.names)}: the selection has a function {one.function} for {one.first} to {one.last} "
+                "rows, which the default schedule makes otherwise here; select again"
+            )
+        found[one.function] = program
+    return found
+
+
+def _manifest(selection: Selection, target: Target, kernels: Sequence[manifest.BundleKernel]) -> Manifest:
     return Manifest(
         schema=manifest.SCHEMA,
         model=manifest.BundleModel(selection.model, selection.source, dict(selection.step)),
@@ -160,7 +184,7 @@ def _manifest(
         library=LIBRARY,
         kernels=tuple(kernels),
         missing=dict(selection.missing),
-        families=tuple(families),
+        families=selection.families,
     )
 
 

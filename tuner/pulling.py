@@ -5,7 +5,7 @@ TVM is loaded only to build what nobody built before, or to know a chip or a too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from tuning_db.selection import Selection
 from tuning_db.store import Store
 
 if TYPE_CHECKING:
+    from tuner.row_selecting import PlannedFamily
     from tuning_db.client import Client
 
 
@@ -108,7 +109,7 @@ class Puller:
             InputError: the lock file pins something else.
             HeadstartError: there is nothing, or it is not to be trusted, fetched or built.
         """
-        deployment.check_pins(wish.model, wish.step, wish.target)
+        deployment.check_pins(wish)
         if not self.source.offline:
             with self.plan(deployment, wish) as (found, opened):
                 return self.take(deployment, found, opened)
@@ -133,7 +134,8 @@ class Puller:
         if known is not None and (known.where, known.release) != (self.source.where, self.source.release):
             known = None
         with self._open(known) as opened:
-            yield plan(offered(opened, self.source.where, self.source.release, wish), builds, self.told), opened
+            offer = offered(opened, self.source.where, self.source.release, wish, self.told.say)
+            yield plan(self._planned(offer) if builds else offer, builds, self.told), opened
 
     def take(self, deployment: Deployment, found: Plan, opened: Repository | None) -> Pulled:
         """Take what was planned."""
@@ -205,14 +207,45 @@ class Puller:
 
     def _select(self, deployment: Deployment, wish: Wish) -> Selection:
         """What the champions of a database come to."""
-        from tuner.selecting import select, select_again
+        from tuner.row_selecting import select_rows, select_rows_again
 
         path, chip = Path(self.source.where), chip_of(wish.target_name, wish.target)
+        self.told.doing("Planning")
         with Store.open(path, create=False) as store:
             if wish.spec:
-                return select(store, load_model(wish.spec, Step(**wish.step), db=path), chip, wish.cache)
-            assert deployment.lock is not None
-            return select_again(store, deployment.lock.selection, chip)
+                models = [load_model(wish.spec, Step(**step), db=path) for step in wish.steps]
+                found = select_rows(store, models, chip, wish.cache)
+            else:
+                assert deployment.lock is not None
+                found = select_rows_again(store, deployment.lock.selection, chip)
+        if deployment.lock is None or deployment.lock.selection != found.selection:
+            self._tell(found.families)
+        return found.selection
+
+    def _planned(self, offer: Offer) -> Offer:
+        """With plans for any number of rows, where they are wanted, or there already, and can be made here."""
+        wanted = offer.selection
+        if not wanted.smaller and not (offer.built and offer.built.families):
+            return offer
+        from tuner.row_offers import planned
+        from tuner.toolchain import toolchain
+
+        try:
+            chip = chip_of(wanted.target_name, wanted.target)
+        except HeadstartError:
+            return offer
+        if toolchain(chip).id != wanted.toolchain.id:
+            return offer
+        self.told.doing("Planning")
+        found, families = planned(offer, chip)
+        if found.stale or found.built is None:
+            self._tell(families)
+        return found
+
+    def _tell(self, families: Sequence[PlannedFamily]) -> None:
+        for family in families:
+            for line in family.lacks():
+                self.told.say(line)
 
     def _built_before(self, deployment: Deployment, found: Plan) -> Lock | None:
         """What the lock file pins, where that was built here of the very same: it need not be built again."""

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from headstart_runtime.row_plan import AnyKernel, BundleFamily, FamilyKernel, RowRange
-from schedules.rows import family_params, row_arguments
+from schedules.operator import make_operator
+from schedules.rows import family_params, sliced
 from targets import Target
-from tuner.any_rows import AnyRows, SelectedFamily
+from tuner.any_rows import AnyRows, any_name
 from tuner.frontend.model import Model
-from tuner.row_families import COPY_RATE, Measured, Option, families_of, measured
-from tuner.selecting import select
+from tuner.row_families import COPY_RATE, Family, Measured, Option, families_of, measured
+from tuner.selecting import select, select_again
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for
 from tuner.toolchain import toolchain
-from tuning_db.records import Key, Policy, Status, Toolchain
+from tuning_db.records import Policy, Status, Toolchain
 from tuning_db.row_plan import TRIFLE, Plans, chosen, interpolated
-from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection
+from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection, joined
 from tuning_db.store import Store
 
 # Kernels of a family at most.
 KERNELS = 32
+# The candidate that a measured schedule for so many rows comes from, if any.
+Source = Callable[[int, Option], Candidate | None]
+
+
+@dataclass(frozen=True)
+class PlannedFamily:
+    """A family, and where a person may want more of it.
+
+    Attributes:
+        entry: as selections and manifests have it.
+        kernels: of it.
+        slower: numbers of rows whose plan takes longer than the default schedule would, as far as was measured.
+        unmeasured: numbers of rows that were asked for and have no good trial: plans are a guess there.
+    """
+
+    entry: BundleFamily
+    kernels: tuple[SelectedKernel, ...]
+    slower: tuple[int, ...]
+    unmeasured: tuple[int, ...]
+
+    def lacks(self) -> list[str]:
+        """What more tuning may mend, in lines."""
+        names, found = ", ".join(self.entry.names), []
+        if self.slower:
+            what = f"{names} at {len(self.slower)} numbers of rows from {self.slower[0]} to {self.slower[-1]}"
+            found.append(f"Slower than the default schedule: {what}. More tuning may mend that.")
+        if self.unmeasured:
+            what = f"{names} at {', '.join(map(str, self.unmeasured))} rows"
+            found.append(f"Not measured: {what}. It runs the default schedule there: tune it.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -30,11 +61,20 @@ class RowSelection:
 
     Attributes:
         selection: of the step with the most tokens, with the kernels of all of them.
-        families: operators that take any number of rows, by kernels of the selection.
+        families: of it, as they were planned.
     """
 
     selection: Selection
-    families: tuple[SelectedFamily, ...] = ()
+    families: tuple[PlannedFamily, ...] = ()
+
+    @classmethod
+    def of(cls, selection: Selection, families: Sequence[PlannedFamily]) -> RowSelection:
+        """A selection with the families in place of its own kernels of the same."""
+        entries = tuple(one.entry for one in families)
+        with_families = replace(selection, families=entries)
+        kept = [kernel for kernel in selection.kernels if with_families.family_of(kernel) is None]
+        kernels = (*kept, *(kernel for one in families for kernel in one.kernels))
+        return cls(replace(with_families, kernels=kernels), tuple(families))
 
 
 def select_rows(
@@ -45,7 +85,7 @@ def select_rows(
     kernels: int = KERNELS,
     layouts: int = 1,
 ) -> RowSelection:
-    """Kernels for a model at several steps, and plans for the row counts between them.
+    """Kernels for a model at one step or several, and plans for the row counts between them.
 
     What differs between the steps in more than rows (attention over a cache, experts) is there for each step.
 
@@ -62,23 +102,32 @@ def select_rows(
     """
     selections = [select(store, model, target, cache) for model in models]
     policy, tools = policy_for(models[-1].step.phase, target, cache), toolchain(target)
-    families, taken = [], {kernel.workload: kernel for selection in selections for kernel in selection.kernels}
-    for family in families_of(models):
-        found = measured(store, family, target, policy, tools)
-        for rows in family.asked:
-            taken.pop(family.workload(rows).id)
-        planned, selected = _planned(store, found, policy, tools, kernels, layouts)
-        families.append(planned)
-        taken |= {kernel.workload: kernel for kernel in selected}
-    missing = {name: calls for selection in selections for name, calls in selection.missing.items()}
-    merged = replace(selections[-1], kernels=tuple(taken.values()), missing=missing)
-    return RowSelection(merged, tuple(families))
+    selection = joined(selections, [vars(model.step) for model in models[:-1]])
+    families = [_from_store(store, one, target, policy, tools, kernels, layouts) for one in families_of(models)]
+    return RowSelection.of(selection, families)
 
 
-def _planned(
-    store: Store, found: Measured, policy: Policy, tools: Toolchain, kernels: int, layouts: int
-) -> tuple[SelectedFamily, list[SelectedKernel]]:
-    """A family, and its kernels."""
+def select_rows_again(store: Store, before: Selection, target: Target) -> RowSelection:
+    """The champions and plans of today for what a selection that was made before is of."""
+    selection, families = select_again(store, before, target), []
+    of_workload = {kernel.workload: kernel for kernel in before.kernels}
+    for entry in before.families:
+        operator = make_operator(entry.operator, {**entry.params, entry.row_parameter: entry.largest})
+        # What was asked for is a kernel still, or was measured and is found again.
+        asked = tuple(sorted({entry.largest, *(one.rows for one in entry.kernels)}))
+        family = Family(operator, entry.names, asked, of_workload[entry.kernels[-1].workload].calls)
+        families.append(_from_store(store, family, target, before.policy, selection.toolchain))
+    return RowSelection.of(selection, families)
+
+
+def plan_family(found: Measured, source: Source, kernels: int = KERNELS, layouts: int = 1) -> PlannedFamily:
+    """Kernels for any number of rows, and who runs when, from what is known of a family.
+
+    Args:
+        found: what was measured.
+        source: says where a schedule comes from.
+        kernels, layouts: as ``select_rows`` takes them.
+    """
     family, operator = found.family, found.family.operator
     allowed = found.layouts(layouts)
     unmeasured = tuple(rows for rows in family.asked if not found.options.get(rows))
@@ -92,25 +141,26 @@ def _planned(
         allowed = (*allowed, None)
     best, costs = found.best(allowed), found.costs(allowed)
     assert costs is not None
-    kept = chosen(costs, family.most, kernels, found.default)
+    # What was asked for and is a guess stays, so that planning again starts from the same.
+    worth = {*chosen(costs, family.most, kernels, found.default), *unmeasured}
+    kept = {rows: costs.kernels[rows] for rows in sorted(worth)}
     plans = Plans(replace(costs, kernels=kept), family.most)
     programs = tuple(one for one in found.general if _uses(plans, one)) if costs.any else ()
-    selected = {rows: _selected(store, found, rows, best[rows], policy, tools) for rows in kept}
-    arguments = zip(family.workload(family.most).arguments, row_arguments(operator), strict=True)
+    selected = {rows: _selected(family, rows, source(rows, best[rows])) for rows in kept}
     entry = BundleFamily(
         names=family.names,
         operator=operator.name,
         params=family_params(operator),
         row_parameter=operator.row_parameter,
-        sliced=tuple(argument.name for argument, has_rows in arguments if has_rows),
+        sliced=sliced(operator),
         largest=family.most,
         kernels=tuple(FamilyKernel(rows, kernel.workload) for rows, kernel in selected.items()),
-        any=tuple(AnyKernel(one.first, one.last, f"{family.workload(one.first).id}_any") for one in programs),
+        any=tuple(AnyKernel(one.first, one.last, any_name(operator, one.first)) for one in programs),
         plans=_ranges(plans, programs),
     )
     usual = found.usual
     slower = tuple(rows for rows in range(1, family.most + 1) if plans.seconds[rows] > (1 + TRIFLE) * usual[rows])
-    return SelectedFamily(entry, programs, slower, unmeasured), list(selected.values())
+    return PlannedFamily(entry, tuple(selected.values()), slower, unmeasured)
 
 
 def _uses(plans: Plans, one: AnyRows) -> bool:
@@ -129,32 +179,8 @@ def _ranges(plans: Plans, programs: Sequence[AnyRows]) -> tuple[RowRange, ...]:
     return tuple(ranges)
 
 
-def _selected(
-    store: Store, found: Measured, rows: int, option: Option, policy: Policy, tools: Toolchain
-) -> SelectedKernel:
-    family = found.family
+def _selected(family: Family, rows: int, candidate: Candidate | None) -> SelectedKernel:
     workload = family.workload(rows)
-    key = Key(workload.id, found.target.fingerprint, tools.id, policy.id)
-    trials = [
-        trial
-        for trial in store.trials(key.workload, key.target, key.toolchain, key.policy)
-        if trial.schedule == option.schedule.id and trial.status is Status.OK and trial.median is not None
-    ]
-    trial = min(trials, key=lambda trial: trial.median or 0.0, default=None)
-    candidates: tuple[Candidate, ...] = ()
-    if trial is not None:
-        candidates = (
-            Candidate(
-                tier=MEASURED,
-                schedule=option.schedule,
-                seconds=option.seconds,
-                default_seconds=found.default.get(rows),
-                trial=trial.id,
-                author=trial.author,
-                machine=trial.machine,
-                created=trial.created,
-            ),
-        )
     return SelectedKernel(
         names=family.names,
         workload=workload.id,
@@ -162,5 +188,34 @@ def _selected(
         label=workload.label,
         params=dict(workload.params),
         calls=family.calls,
-        candidates=candidates,
+        candidates=(candidate,) if candidate else (),
     )
+
+
+def _from_store(
+    store: Store, family: Family, target: Target, policy: Policy, tools: Toolchain, *limits: int
+) -> PlannedFamily:
+    """A family by the trials of a database; ``limits`` as ``plan_family`` takes them."""
+    found = measured(store, family, target, policy, tools)
+
+    def source(rows: int, option: Option) -> Candidate | None:
+        trials = [
+            trial
+            for trial in store.trials(family.workload(rows).id, target.fingerprint, tools.id, policy.id)
+            if trial.schedule == option.schedule.id and trial.status is Status.OK and trial.median is not None
+        ]
+        if not trials:
+            return None
+        trial = min(trials, key=lambda trial: trial.median or 0.0)
+        return Candidate(
+            tier=MEASURED,
+            schedule=option.schedule,
+            seconds=option.seconds,
+            default_seconds=found.default.get(rows),
+            trial=trial.id,
+            author=trial.author,
+            machine=trial.machine,
+            created=trial.created,
+        )
+
+    return plan_family(found, source, *limits)

@@ -36,7 +36,7 @@ def wish_for(
     Args:
         where: URL of a service, or path of a database.
         model: name, or, of a database, whatever ``load_model`` takes.
-        given: fields of the step that were said, the others None.
+        given: fields of the step that were said, the others None; ``tokens`` are several numbers, ascending, or None.
         target: ``host``, a name of the catalogue, or, of a service, the fingerprint of any chip.
         tier: how far a schedule must be trusted at least.
         toolchain: id, of a service; this machine's unless said, or whichever there is where it has none.
@@ -45,27 +45,29 @@ def wish_for(
     Raises:
         InputError: no such target, or one that is not known without TVM; no such model; a step that makes no sense.
     """
-    step = _step(where, model, given)
-    fields = dict(vars(step))
+    steps = [_step(where, model, {**given, "tokens": tokens}) for tokens in given["tokens"] or (None,)]
+    *smaller, fields = (dict(vars(step)) for step in steps)
+    step, fewer = steps[-1], tuple(smaller)
     if is_url(where) and FINGERPRINT.fullmatch(target):
-        return Wish(model, fields, target, target, tier, toolchain)
+        return Wish(model, fields, target, target, tier, toolchain, smaller=fewer)
     chip = _resolve(target)
     if not is_url(where):
         name = load_model(model, step, db=Path(where)).name
-        return Wish(name, fields, chip.fingerprint, chip.name, tier, spec=model, cache=cache)
+        return Wish(name, fields, chip.fingerprint, chip.name, tier, spec=model, cache=cache, smaller=fewer)
     if toolchain is None and has_tvm():
         from tuner.toolchain import toolchain as here
 
         toolchain = here(chip).id
     policy = Policy(cache or ("cold" if step.phase == "decode" else "warm"), chip.cores)
-    return Wish(model, fields, chip.fingerprint, chip.name, tier, toolchain, policy.id)
+    return Wish(model, fields, chip.fingerprint, chip.name, tier, toolchain, policy.id, smaller=fewer)
 
 
 def wish_again(lock: Lock) -> Wish:
     """What was asked for when a lock file was written."""
     pinned = lock.selection
     ids = pinned.toolchain.id, pinned.policy.id
-    return Wish(pinned.model, pinned.step, pinned.target, pinned.target_name, lock.tier, *ids)
+    chip = pinned.target, pinned.target_name
+    return Wish(pinned.model, pinned.step, *chip, lock.tier, *ids, smaller=pinned.smaller)
 
 
 def check_chip(lock: Lock, target: str, path: Path) -> None:

@@ -1,17 +1,20 @@
 """A selection: the schedules to use for a model at one step, on one chip, by one toolchain under one policy.
 
 It says of each workload what may be chosen, at most one candidate for each tier of trust, and pins all that a bundle is
-made from. It has one spelling: what was read writes the same bytes again, so that its digest names it.
+made from. It has one spelling: what was read writes the same bytes again, so that its digest names it. One for several
+steps may have families, kernels with plans for any number of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from headstart_runtime.row_plan import BundleFamily
 from schedules.schedule import Schedule
 from tuning_db.batch_format import seconds, target, workload
+from tuning_db.family import FAMILY, check_families, family_json, read_family, takes
 from tuning_db.formats import trial_id
 from tuning_db.readers import (
     between,
@@ -31,7 +34,10 @@ from tuning_db.rules import id_problem
 from tuning_db.spelled import Spelled
 
 SCHEMA = "headstart-selection/1"
+# With more than one step, or families.
+ROWS_SCHEMA = "headstart-selection/2"
 MAX_KERNELS = 10_000
+MAX_STEPS = 1000
 
 MEASURED = "measured"
 # From the least trusted: by a vendor's word; built and found right by a referee; timed again by one; timed by whoever
@@ -93,6 +99,11 @@ class SelectedKernel:
         trusted = [candidate for candidate in self.candidates if RANKS[candidate.tier] >= RANKS[tier]]
         return min(trusted, key=lambda one: (-RANKS[one.tier], one.seconds), default=None)
 
+    @property
+    def only(self) -> Candidate | None:
+        """The candidate of a kernel that was chosen; None for the default schedule."""
+        return self.candidates[0] if self.candidates else None
+
     def to_json(self) -> dict[str, Any]:
         """The workload as JSON types."""
         candidates = [candidate.to_json() for candidate in self.candidates]
@@ -110,6 +121,8 @@ class Selection(Spelled):
         toolchain, policy: what built the schedules, and how they were timed.
         kernels: one for each distinct workload, in the model's order.
         missing: operators that Headstart does not have, with their calls a step.
+        smaller: steps with fewer tokens that it is for too, by tokens ascending.
+        families: kernels that differ in rows alone, each with a plan for any number of them.
     """
 
     # Traces of a generic space for hundreds of workloads; a selection of knobs has a thousandth of it.
@@ -125,6 +138,17 @@ class Selection(Spelled):
     policy: Policy
     kernels: tuple[SelectedKernel, ...]
     missing: Mapping[str, int]
+    smaller: tuple[Mapping[str, Any], ...] = ()
+    families: tuple[BundleFamily, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Mapping[str, Any], ...]:
+        """Every step that it is for, by tokens ascending."""
+        return (*self.smaller, self.step)
+
+    def family_of(self, kernel: SelectedKernel) -> BundleFamily | None:
+        """The family that computes what a kernel does, of any number of rows; None where there is none."""
+        return next((one for one in self.families if takes(one, kernel.operator, kernel.params)), None)
 
     def chosen(self, tier: str) -> Selection:
         """The same with one candidate a workload, or none where nothing is trusted as far as ``tier``."""
@@ -133,20 +157,34 @@ class Selection(Spelled):
 
     def to_json(self) -> dict[str, Any]:
         """The selection as JSON types."""
+        model: dict[str, Any] = {"name": self.model, "source": self.source, "step": dict(self.step)}
+        rows: dict[str, Any] = {}
+        if self.smaller or self.families:
+            model |= {"smaller": [dict(step) for step in self.smaller]}
+            rows = {"families": [family_json(family) for family in self.families]}
         return {
-            "schema": SCHEMA,
-            "model": {"name": self.model, "source": self.source, "step": dict(self.step)},
+            "schema": ROWS_SCHEMA if rows else SCHEMA,
+            "model": model,
             "target": {"fingerprint": self.target, "name": self.target_name},
             "toolchain": {"id": self.toolchain.id, "versions": dict(self.toolchain.versions)},
             "policy": {"id": self.policy.id, **self.policy.to_json()},
             "kernels": [kernel.to_json() for kernel in self.kernels],
             "missing": dict(self.missing),
+            **rows,
         }
 
     @classmethod
     def from_json(cls, value: Any) -> Selection:
-        found: Selection = _selection(SELECTION(value))
+        with_rows = isinstance(value, dict) and value.get("schema") == ROWS_SCHEMA
+        found: Selection = _selection((ROWS_SELECTION if with_rows else SELECTION)(value))
         return found
+
+
+def joined(steps: Sequence[Selection], smaller: Sequence[Mapping[str, Any]]) -> Selection:
+    """The selection for several steps, by tokens ascending, as that of the last with the kernels of all."""
+    kernels = {kernel.workload: kernel for step in steps for kernel in step.kernels}
+    missing = {name: calls for step in steps for name, calls in step.missing.items()}
+    return replace(steps[-1], kernels=tuple(kernels.values()), missing=missing, smaller=tuple(map(dict, smaller)))
 
 
 def step_key(step: Mapping[str, Any]) -> str:
@@ -179,17 +217,23 @@ KERNEL = record(
         "candidates": entries(CANDIDATE, len(TIERS)),
     }
 )
-SELECTION = record(
+MODEL = {"name": text, "source": text, "step": STEP}
+FIELDS = {
+    "target": record({"fingerprint": target, "name": text}),
+    "toolchain": record({"id": text, "versions": versions}),
+    "policy": record(
+        {"id": text, "cache": matching("warm|cold", "warm or cold"), "threads": whole(1, 2**16), "clock": text}
+    ),
+    "kernels": entries(KERNEL, MAX_KERNELS, 1),
+    "missing": table(text, whole(0, 2**31), MAX_KERNELS),
+}
+SELECTION = record({"schema": exactly(SCHEMA), "model": record(MODEL), **FIELDS})
+ROWS_SELECTION = record(
     {
-        "schema": exactly(SCHEMA),
-        "model": record({"name": text, "source": text, "step": STEP}),
-        "target": record({"fingerprint": target, "name": text}),
-        "toolchain": record({"id": text, "versions": versions}),
-        "policy": record(
-            {"id": text, "cache": matching("warm|cold", "warm or cold"), "threads": whole(1, 2**16), "clock": text}
-        ),
-        "kernels": entries(KERNEL, MAX_KERNELS, 1),
-        "missing": table(text, whole(0, 2**31), MAX_KERNELS),
+        "schema": exactly(ROWS_SCHEMA),
+        "model": record({**MODEL, "smaller": entries(STEP, MAX_STEPS)}),
+        **FIELDS,
+        "families": entries(FAMILY, MAX_KERNELS),
     }
 )
 
@@ -201,6 +245,12 @@ def _selection(row: Mapping[str, Any]) -> Selection:
     kernels = tuple(_kernel(f"kernels: entry {at}", kernel) for at, kernel in enumerate(row["kernels"], 1))
     if len({kernel.workload for kernel in kernels}) != len(kernels):
         raise ValueError("kernels: a workload appears twice")
+    smaller = row["model"].get("smaller", ())
+    tokens = [step["tokens"] for step in (*smaller, row["model"]["step"])]
+    if tokens != sorted(set(tokens)):
+        raise ValueError("model: smaller must be steps with fewer tokens, ascending")
+    families = tuple(map(read_family, row.get("families", ())))
+    check_families(families, {kernel.workload: (kernel.operator, kernel.params) for kernel in kernels})
     policy = Policy(row["policy"]["cache"], row["policy"]["threads"], row["policy"]["clock"])
     return Selection(
         model=row["model"]["name"],
@@ -212,6 +262,8 @@ def _selection(row: Mapping[str, Any]) -> Selection:
         policy=policy,
         kernels=kernels,
         missing=row["missing"],
+        smaller=smaller,
+        families=families,
     )
 
 

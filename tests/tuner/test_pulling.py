@@ -42,8 +42,8 @@ OPS = (
     ModelOp("norm", "rmsnorm", {"tokens": 3, "dim": 64, "dtype": "float32", "eps": 1e-6}, 2),
     ModelOp("other_norm", "rmsnorm", {"tokens": 3, "dim": 64, "dtype": "float32", "eps": 0.5}, 1),
 )
-GIVEN: dict[str, Any] = {"phase": None, "tokens": 4, "batch": None, "kv_len": None, "tp": 1, "ep": 1}
-MODEL = Model("tiny", "a test", complete_step(**GIVEN), OPS)
+GIVEN: dict[str, Any] = {"phase": None, "tokens": (4,), "batch": None, "kv_len": None, "tp": 1, "ep": 1}
+MODEL = Model("tiny", "a test", complete_step(**GIVEN | {"tokens": 4}), OPS)
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def selected(db: Path, target: Target) -> RowSelection:
 @pytest.fixture(scope="module")
 def loaded(selected: RowSelection, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("out") / "rows.bundle"
-    build_bundle(selected.selection, target, path, families=selected.families)
+    build_bundle(selected.selection, target, path)
     return bundle.load(path)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
+from headstart_runtime.row_plan import AnyKernel, BundleFamily, FamilyKernel, RowRange
 from schedules.schedule import Schedule
 from tests.tuning_db.example import POLICY, TARGET, TOOLCHAIN, schedule
 from tuning_db.records import Policy, Toolchain
@@ -36,6 +38,26 @@ SELECTION = Selection(
     policy=POLICY,
     kernels=(kernel(1, candidate("replayed", 1, 1e-3), candidate("reproduced", 2, 2e-3)), kernel(2)),
     missing={"topk": 4},
+)
+
+# What two of its workloads come to, with any number of rows up to 16.
+FAMILY = BundleFamily(
+    names=("op1",),
+    operator="linear",
+    params={"n": 1, "k": 64},
+    row_parameter="m",
+    sliced=("A", "C"),
+    largest=16,
+    kernels=(FamilyKernel(4, f"w{4:024x}"), FamilyKernel(16, f"w{1:024x}")),
+    any=(AnyKernel(5, 9, f"w{4:024x}_any"),),
+    plans=(RowRange(1, 4, (4,)), RowRange(5, 9, ()), RowRange(10, 12, (4, 4, 4)), RowRange(13, 16, (16,))),
+)
+FEWER = {**STEP, "tokens": 4, "batch": 4}
+ROWS = replace(
+    SELECTION,
+    kernels=(*SELECTION.kernels, replace(kernel(1), workload=f"w{4:024x}", params={"m": 4, "n": 1, "k": 64})),
+    smaller=(FEWER,),
+    families=(FAMILY,),
 )
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -78,7 +100,7 @@ steps = st.fixed_dictionaries(
         **dict.fromkeys(["tokens", "batch", "kv_len", "tp", "ep"], st.integers(1, 9)),
     }
 )
-selections = st.builds(
+one_step = st.builds(
     Selection,
     words,
     words,
@@ -90,3 +112,29 @@ selections = st.builds(
     st.lists(kernels, min_size=1, max_size=3, unique_by=lambda kernel: kernel.workload).map(tuple),
     st.dictionaries(words, st.integers(0, 9), max_size=2),
 )
+
+
+@st.composite
+def with_families(draw: st.DrawFn) -> Selection:
+    """A selection with kernels that differ in rows alone, plans of each, and perhaps more steps."""
+    selection = draw(one_step)
+    rows = sorted(draw(st.sets(st.integers(1, 40), min_size=1, max_size=4)))
+    operator, params, names = draw(words), {"n": draw(st.integers(1, 9))}, draw(st.lists(words, min_size=1, max_size=2))
+    ids = [f"w{0xFA_0000 + count:024x}" for count in rows]
+    more = tuple(
+        SelectedKernel(tuple(names), id, operator, "", {**params, "m": count}, 1, draw(candidates))
+        for id, count in zip(ids, rows, strict=True)
+    )
+    own = tuple(map(FamilyKernel, rows, ids))
+    padded = [RowRange(first, last, (last,)) for first, last in zip([1, *(r + 1 for r in rows)], rows, strict=False)]
+    function = AnyKernel(1, rows[0], draw(st.from_regex("[a-z_][a-z0-9_]{0,8}", fullmatch=True)))
+    any_ = (function,) if draw(st.booleans()) else ()
+    if any_:
+        padded[0] = RowRange(1, rows[0], ())
+    family = BundleFamily(tuple(names), operator, params, "m", ("A",), rows[-1], own, any_, tuple(padded))
+    fewer = sorted(draw(st.sets(st.integers(1, selection.step["tokens"] - 1)))) if selection.step["tokens"] > 1 else []
+    smaller = tuple({**selection.step, "tokens": count} for count in fewer)
+    return replace(selection, kernels=(*selection.kernels, *more), smaller=smaller, families=(family,))
+
+
+selections = one_step | with_families()

@@ -15,19 +15,23 @@ class Change:
     """A kernel that is another one than before.
 
     Attributes:
-        kernel: as it is to be.
-        before, after: what is used; None for the default schedule.
+        kernel: as it is to be, or was where it is gone.
+        before, after: what is used; None for the default schedule, and where other kernels of a family do the same.
+        seconds: of a call before and after, as they were measured: of the kernel, of the default schedule where a trial
+            tells, or of those that the plan of a family runs; None where that is not known.
+        gone: whether other kernels of the family do the same then.
     """
 
     kernel: SelectedKernel
     before: Candidate | None
     after: Candidate | None
+    seconds: tuple[float | None, float | None]
+    gone: bool = False
 
     @property
-    def seconds(self) -> tuple[float | None, float | None]:
-        """Seconds of a call before and after, as they were measured; of the default schedule where a trial tells."""
-        told = next((c.default_seconds for c in (self.after, self.before) if c), None)
-        return (self.before.seconds if self.before else told), (self.after.seconds if self.after else told)
+    def used(self) -> str:
+        """What is used then, in a word: how far it is trusted, the default schedule, or a plan of other kernels."""
+        return "others" if self.gone else self.after.tier if self.after else "default"
 
     @property
     def speedup(self) -> float | None:
@@ -96,8 +100,9 @@ class Changes:
 
 def changes(before: Selection, after: Selection) -> Changes:
     """What is different between what was chosen and what is to be."""
-    was: Mapping[str, SelectedKernel] = {kernel.workload: kernel for kernel in before.kernels}
-    pairs = [Change(kernel, _only(was.get(kernel.workload)), _only(kernel)) for kernel in after.kernels]
+    was, is_now = _Used(before), _Used(after)
+    gone = [kernel for id, kernel in was.kernels.items() if id not in is_now.kernels and after.family_of(kernel)]
+    pairs = [_change(kernel, was, is_now) for kernel in (*after.kernels, *gone)]
     timed = [pair for pair in pairs if pair.speedup is not None]
     changed = [pair for pair in pairs if _trial(pair.before) != _trial(pair.after)]
     return Changes(
@@ -109,8 +114,41 @@ def changes(before: Selection, after: Selection) -> Changes:
     )
 
 
-def _only(kernel: SelectedKernel | None) -> Candidate | None:
-    return kernel.candidates[0] if kernel is not None and kernel.candidates else None
+class _Used:
+    """What a selection uses for a workload, by its id."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self.kernels: Mapping[str, SelectedKernel] = {kernel.workload: kernel for kernel in selection.kernels}
+
+    def candidate(self, kernel: SelectedKernel) -> Candidate | None:
+        """The one of the kernel itself."""
+        return self.kernels[kernel.workload].only if kernel.workload in self.kernels else None
+
+    def seconds(self, kernel: SelectedKernel, default: float | None) -> float | None:
+        """Seconds of a call; ``default`` of the default schedule."""
+        family = self._selection.family_of(kernel)
+        if family is None:
+            run = [kernel.workload]
+        else:
+            rows, of_rows = kernel.params[family.row_parameter], {one.rows: one.workload for one in family.kernels}
+            # More rows than the largest are done in pieces; such a kernel was not asked for, and its time is not told.
+            plan = next((plan for plan in family.plans if plan.first <= rows <= plan.last), None)
+            if plan is None or not plan.run:
+                return None if plan is None else default
+            run = [of_rows[count] for count in plan.run]
+        if run == [kernel.workload]:
+            own = self.candidate(kernel)
+            return own.seconds if own else default
+        parts = [self.kernels[id].only for id in run]
+        return fsum(one.seconds for one in parts if one) if all(parts) else None
+
+
+def _change(kernel: SelectedKernel, was: _Used, now: _Used) -> Change:
+    before, after = was.candidate(kernel), now.candidate(kernel)
+    default = next((one.default_seconds for one in (after, before) if one), None)
+    seconds = was.seconds(kernel, default), now.seconds(kernel, default)
+    return Change(kernel, before, after, seconds, kernel.workload not in now.kernels)
 
 
 def _trial(candidate: Candidate | None) -> str | None:

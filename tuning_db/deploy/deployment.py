@@ -7,15 +7,14 @@ file; ``--locked`` puts the old bundle back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from headstart_runtime.verify import is_bundle, verify
 from targets.errors import HeadstartError, InputError
 from tuning_db.deploy.cache import Cache
 from tuning_db.deploy.history import Deployed, History
 from tuning_db.deploy.lock import Lock, read_lock
+from tuning_db.deploy.offer import Wish
 from tuning_db.place import replacing
 from tuning_db.selection import step_key
 
@@ -55,8 +54,8 @@ class Deployment:
             raise InputError(f"where the bundle of {self.lock_path} goes is not known on this machine: say -o DIR")
         return known.directory
 
-    def check_pins(self, model: str, step: Mapping[str, Any], target: str) -> None:
-        """See that the lock file, if there is one, is for the same model, step and chip.
+    def check_pins(self, wish: Wish) -> None:
+        """See that the lock file, if there is one, is for the same model, steps and chip.
 
         Raises:
             InputError: it is for another.
@@ -64,9 +63,10 @@ class Deployment:
         if self.lock is None:
             return
         pinned = self.lock.selection
-        if (pinned.model, dict(pinned.step), pinned.target) != (model, dict(step), target):
+        steps, wished = ([dict(step) for step in one.steps] for one in (pinned, wish))
+        if (pinned.model, steps, pinned.target) != (wish.model, wished, wish.target):
             raise InputError(
-                f"{self.lock_path} pins {pinned.model} at {step_key(pinned.step)} for {pinned.target_name} "
+                f"{self.lock_path} pins {pinned.model} at {', '.join(map(step_key, steps))} for {pinned.target_name} "
                 f"({pinned.target}), which is not what was asked for; name another file with --lock"
             )
 

@@ -13,7 +13,8 @@ from tuning_db.deploy.offer import Wish
 def remember(cache: Cache, lock: Lock) -> None:
     """Note what was pulled."""
     selection = lock.selection
-    wish = Wish(selection.model, selection.step, selection.target, selection.target_name, lock.tier)
+    chip = selection.target, selection.target_name
+    wish = Wish(selection.model, selection.step, *chip, lock.tier, smaller=selection.smaller)
     path = _path(cache, lock.origin, wish)
     if recall(cache, lock.origin, wish) != lock:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,4 +31,5 @@ def recall(cache: Cache, origin: Origin, wish: Wish) -> Lock | None:
 
 def _path(cache: Cache, origin: Origin, wish: Wish) -> Path:
     asked = [origin.where, origin.release, wish.model, dict(wish.step), wish.target, wish.tier]
+    asked += [dict(step) for step in wish.smaller]
     return cache.folder / "pulled" / f"{digest('q', canonical_json(asked))}.lock"

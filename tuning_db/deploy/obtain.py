@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headstart_runtime.digests import SUMS
@@ -53,9 +53,10 @@ def plan(offer: Offer, builds: bool, told: Told) -> Plan:
     if builds:
         return Plan(offer, offer.selection, HERE)
     if offer.built is None:
+        rows = " and any number of rows" if offer.selection.smaller else ""
         raise HeadstartError(
-            f"nobody built a bundle of {name} for {chip} there, and none is built here: that takes TVM, a chip that "
-            "Headstart knows by name, and no --prebuilt"
+            f"nobody built a bundle of {name} for {chip}{rows} there, and none is built here: that takes TVM, a chip "
+            "that Headstart knows by name, and no --prebuilt"
         )
     if not trusted(offer.built, offer.tier):
         raise HeadstartError(
@@ -66,7 +67,7 @@ def plan(offer: Offer, builds: bool, told: Told) -> Plan:
         f"the bundle that was built there lacks what is chosen now for {', '.join(offer.stale)}; it is taken as it is, "
         "since nothing is built here"
     )
-    return Plan(offer, offer.built, THERE)
+    return Plan(offer, replace(offer.built, smaller=offer.selection.smaller), THERE)
 
 
 def obtain(plan: Plan, cache: Cache, repository: Repository | None, build: Builder | None, told: Told) -> Lock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuning_db.deploy.lock import Origin
 from tuning_db.deploy.trust import Repository
 from tuning_db.published import Address, Prebuilt, blob_path
 from tuning_db.records import Policy, Toolchain
-from tuning_db.selection import MEASURED, RANKS, Candidate, SelectedKernel, Selection, step_key
+from tuning_db.selection import MEASURED, RANKS, Candidate, SelectedKernel, Selection, joined, step_key
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Wish:
         toolchain, policy: ids; None for whichever there is.
         spec, cache: of a database: how a person named the model, and the cache of the policy; the spec is empty where
             the workloads are those of a lock file.
+        smaller: steps with fewer tokens that are wanted too, by tokens ascending: any number of rows up to the most.
     """
 
     model: str
@@ -41,6 +43,16 @@ class Wish:
     policy: str | None = None
     spec: str = ""
     cache: str | None = None
+    smaller: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def steps(self) -> tuple[Mapping[str, Any], ...]:
+        """Every step that is wanted, by tokens ascending."""
+        return (*self.smaller, self.step)
+
+
+class NotOffered(HeadstartError):
+    """A repository has nothing for a wish."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +63,10 @@ class Offer:
         origin: where.
         tier: that the selection was chosen by.
         offered: digest of all that was offered.
-        selection: what is chosen of it.
+        selection: what is chosen of it; with families where plans were made of it.
         prebuilt: a bundle that was built there; None where there is none.
         built: what that bundle was built of.
+        steps: what is chosen at each step, by tokens ascending.
     """
 
     origin: Origin
@@ -62,6 +75,7 @@ class Offer:
     selection: Selection
     prebuilt: Prebuilt | None = None
     built: Selection | None = None
+    steps: tuple[Selection, ...] = ()
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -69,43 +83,90 @@ class Offer:
 
         What its publisher measured is vouched for by whoever signed the bundle, and gives way only to what is faster.
         A claim is good for as long as it is offered: one that was refused since is offered no more.
+        Where no plans were made, a family of the bundle is as good as a kernel that it does without.
         """
-        there = {kernel.workload: kernel for kernel in self.built.kernels} if self.built else {}
-        return tuple(
+        if self.built is None:
+            return ()
+        there = {kernel.workload: kernel for kernel in self.built.kernels}
+        planned = self.selection.families
+        found = [
             kernel.names[0]
-            for kernel in (self.selection.kernels if self.built else ())
-            if kernel.workload not in there or _gives_way(_only(there[kernel.workload]), _only(kernel))
-        )
+            for kernel in self.selection.kernels
+            if (
+                gives_way(there[kernel.workload].only, kernel.only)
+                if kernel.workload in there
+                else planned or self.built.family_of(kernel) is None
+            )
+        ]
+        known = [(family.operator, family.params) for family in self.built.families]
+        found += [family.names[0] for family in planned if (family.operator, family.params) not in known]
+        return tuple(dict.fromkeys(found))
 
     @property
     def in_bundle(self) -> Selection:
         """The selection with what the bundle was built of."""
         assert self.built is not None
-        there = {kernel.workload: kernel.candidates for kernel in self.built.kernels}
-        kernels = (replace(kernel, candidates=there[kernel.workload]) for kernel in self.selection.kernels)
-        return replace(self.selection, kernels=tuple(kernels))
+        if self.built.families:
+            named = {kernel.workload: kernel for kernel in self.selection.kernels}
+            kernels = [replace(named.get(one.workload, one), candidates=one.candidates) for one in self.built.kernels]
+        else:
+            there = {kernel.workload: kernel.candidates for kernel in self.built.kernels}
+            kernels = [replace(one, candidates=there[one.workload]) for one in self.selection.kernels]
+        return replace(self.selection, kernels=tuple(kernels), families=self.built.families)
 
 
-def offered(repository: Repository, where: str, release: str, wish: Wish) -> Offer:
+def offered(
+    repository: Repository, where: str, release: str, wish: Wish, say: Callable[[str], None] = lambda line: None
+) -> Offer:
     """What a repository has for a wish.
 
+    The bundle is that of the step with the most tokens, and of several steps only one that has families.
+
+    Args:
+        say: told of a step that is left out, since that bundle does without what is offered for it.
+
     Raises:
-        HeadstartError: nothing, or nothing that is what it should be; the message says what it has instead.
+        NotOffered: nothing; the message says what it has instead.
+        HeadstartError: nothing that is what it should be.
     """
-    address, there, built = _find(repository, wish)
     named = f"{where}, repository {release}"
+    last, prebuilt, built = _offered(repository, named, wish)
+    if wish.smaller and not (built and built.families):
+        prebuilt = built = None
+    steps = []
+    for step in wish.smaller:
+        ids = last.toolchain.id, last.policy.id
+        one = replace(wish, step=step, toolchain=ids[0], policy=ids[1])
+        try:
+            steps.append(_offered(repository, named, one)[0])
+        except NotOffered as error:
+            if built is None:
+                raise
+            say(f"{error}; the bundle for {step_key(wish.step)} has what takes any number of rows all the same")
+    steps.append(last)
+    origin = Origin(where, release, repository.root, repository.versions())
+    chosen = tuple(step.chosen(wish.tier) for step in steps)
+    digests = "".join(step.digest for step in steps)
+    digest = last.digest if len(steps) == 1 else hashlib.sha256(digests.encode()).hexdigest()
+    return Offer(origin, wish.tier, digest, joined(chosen, wish.smaller), prebuilt, built, chosen)
+
+
+def _offered(repository: Repository, named: str, wish: Wish) -> tuple[Selection, Prebuilt | None, Selection | None]:
+    """What is offered at one step, the bundle that was built there, and what of."""
+    address, there, built = _find(repository, wish)
     prebuilt, made, selection = None, None, None
     if there:
         selection = _loads(named, address.selection, Selection, repository.read(address.selection, Selection.MOST))
         _check_address(named, address.selection, selection, address, wish)
     if built:
         prebuilt = _loads(named, address.prebuilt, Prebuilt, repository.read(address.prebuilt, Prebuilt.MOST))
-        made = built_of(_manifest(repository, named, prebuilt))
+        # Read as if it came as it is: a lock file is going to hold it.
+        text = built_of(_manifest(repository, named, prebuilt)).dumps()
+        made = _loads(named, f"bundle {prebuilt.bundle}", Selection, text)
         _check_address(named, address.prebuilt, made, address, wish)
     selection = selection or made
     assert selection is not None
-    origin = Origin(where, release, repository.root, repository.versions())
-    return Offer(origin, wish.tier, selection.digest, selection.chosen(wish.tier), prebuilt, made)
+    return selection, prebuilt, made
 
 
 def built_of(manifest: Manifest) -> Selection:
@@ -130,6 +191,7 @@ def built_of(manifest: Manifest) -> Selection:
         policy=Policy(policy.cache, policy.threads, policy.clock),
         kernels=tuple(kernels),
         missing=manifest.missing,
+        families=manifest.families,
     )
 
 
@@ -150,7 +212,7 @@ def _find(repository: Repository, wish: Wish) -> tuple[Address, bool, bool]:
         and wish.policy in (None, one.policy)
     }
     if not fitting:
-        raise HeadstartError(_miss(selections | prebuilt, wish, step))
+        raise NotOffered(_miss(selections | prebuilt, wish, step))
     if len(fitting) > 1 and len(fitting & prebuilt) == 1:
         fitting &= prebuilt
     if len(fitting) > 1:
@@ -210,11 +272,8 @@ def _manifest(repository: Repository, where: str, prebuilt: Prebuilt) -> Manifes
         raise HeadstartError(f"{where}: bundle {prebuilt.bundle}: {error}") from None
 
 
-def _only(kernel: SelectedKernel) -> Candidate | None:
-    return kernel.candidates[0] if kernel.candidates else None
-
-
-def _gives_way(built: Candidate | None, chosen: Candidate | None) -> bool:
+def gives_way(built: Candidate | None, chosen: Candidate | None) -> bool:
+    """Whether what a bundle was built of is to be replaced by what is chosen now; None for the default schedule."""
     if built is None or chosen is None:
         return built is not chosen and (built is None or built.tier != MEASURED)
     if built.trial == chosen.trial:

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headstart_runtime.row_plan import RowRange
 from targets.errors import HeadstartError, InputError
 from tests.tuning_db.deploy.depot import LIBRARY, WISH, Depot, deployment, library, pull, puller
-from tests.tuning_db.selecting import SELECTION, candidate, kernel
+from tests.tuning_db.selecting import FEWER, ROWS, SELECTION, candidate, kernel
 from tuning_db.deploy.changes import changes
 from tuning_db.deploy.deployment import Deployment
 from tuning_db.deploy.lock import Lock, Origin, read_lock
 from tuning_db.published import BundleFile, Prebuilt
+from tuning_db.selection import Selection
 
 LOCK = Lock(
     Origin("https://race.example", "public", "a" * 64, {"root": 1, "timestamp": 40}),
@@ -26,6 +28,8 @@ LOCK = Lock(
     Prebuilt("b" * 64, {"kernels.so": BundleFile("c" * 64, 100)}),
 )
 TEXT = LOCK.dumps()
+ROWS_TEXT = replace(LOCK, selection=ROWS.chosen("reproduced")).dumps()
+ASSETS = Path(__file__).parents[1] / "assets"
 NEWER = replace(SELECTION, kernels=(kernel(1, candidate("reproduced", 5, 5e-4)), kernel(2)))
 
 
@@ -38,11 +42,17 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         read_lock(tmp_path / "headstart.lock")
 
 
-@given(st.integers(0, len(TEXT) - 1), st.integers(1, 255))
-@settings(max_examples=300, deadline=None)
-def test_any_changed_byte_is_refused(at: int, flip: int) -> None:
-    text = bytearray(TEXT)
-    text[at] ^= flip
+def test_what_an_older_version_wrote_is_read_and_written_the_same() -> None:
+    assert (ASSETS / "headstart_1.lock").read_bytes() == TEXT
+    assert Lock.loads(TEXT) == LOCK
+    assert Lock.loads(ROWS_TEXT).selection == ROWS.chosen("reproduced")
+
+
+@given(st.sampled_from([TEXT, ROWS_TEXT]), st.data(), st.integers(1, 255))
+@settings(max_examples=400, deadline=None)
+def test_any_changed_byte_is_refused(whole: bytes, data: st.DataObject, flip: int) -> None:
+    text = bytearray(whole)
+    text[data.draw(st.integers(0, len(text) - 1))] ^= flip
     with pytest.raises(ValueError, match=r"."):
         Lock.loads(bytes(text))
 
@@ -194,3 +204,32 @@ def test_what_would_get_faster() -> None:
     assert found.step_after == pytest.approx(2 * 1e-3 + 5 * 1e-3 + 1e-3)
     assert found.to_json()["step"]["speedup"] == found.speedup == pytest.approx(24 / 8)
     assert not changes(before, before).kernels
+
+
+def test_what_changes_of_a_family_is_told_at_its_rows() -> None:
+    """A kernel that goes is as fast as the plan that takes its place, and one that comes was what had been there."""
+    seconds = {4: 1e-3, 16: 6e-3}
+    one = replace(ROWS, kernels=tuple(replace(k, candidates=()) for k in ROWS.kernels))
+
+    def timed(selection: Selection, **at: float) -> Selection:
+        kernels = []
+        for k in selection.kernels:
+            rows = f"r{k.params['m']}"
+            found = (candidate("measured", k.params["m"], at[rows], default_seconds=9e-3),) if rows in at else ()
+            kernels.append(replace(k, candidates=found if selection.family_of(k) else ()))
+        return replace(selection, kernels=tuple(kernels))
+
+    before = timed(one, r4=seconds[4], r16=seconds[16])
+    (family,) = ROWS.families
+    alone = replace(family, kernels=family.kernels[1:], any=(), plans=(RowRange(1, 16, (16,)),))
+    after = timed(replace(one, kernels=one.kernels[:-1], families=(alone,)), r16=5e-4)
+    found = {
+        change.kernel.params["m"]: change for change in changes(before, replace(after, kernels=after.kernels)).kernels
+    }
+    # The same trial in another place is none that changed.
+    assert set(found) == {4}
+    assert (found[4].seconds, found[4].used, found[4].speedup) == ((1e-3, 5e-4), "others", 2.0)
+    back = {change.kernel.params["m"]: change for change in changes(after, before).kernels}
+    assert (back[4].seconds, back[4].used) == ((5e-4, 1e-3), "measured")
+    assert found[4].to_json()["tier"] is None
+    assert {step["tokens"] for step in Selection.loads(before.dumps()).steps} == {FEWER["tokens"], 16}

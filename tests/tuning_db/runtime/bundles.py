@@ -90,5 +90,5 @@ def build_rows(values: Mapping[str, Any], path: Path, rows: Sequence[int] = (1, 
         replace(kernel, candidates=_laid_out(Workload.load(kernel.operator, kernel.params, kernel.label), target))
         for kernel in selected.selection.kernels
     ]
-    build_bundle(replace(selected.selection, kernels=tuple(laid_out)), target, path, families=selected.families)
+    build_bundle(replace(selected.selection, kernels=tuple(laid_out)), target, path)
     return load(path)

@@ -115,7 +115,7 @@ def check_families(families: Sequence[BundleFamily], kernels: Sequence[BundleKer
     for at, family in enumerate(families):
         where = f"manifest.json: families[{at}]"
         _check_kernels(family, known, where)
-        _check_plans(family, where)
+        check_plans(family, where)
 
 
 def _check_kernels(family: BundleFamily, known: Mapping[str, BundleKernel], where: str) -> None:
@@ -141,7 +141,12 @@ def _check_kernels(family: BundleFamily, known: Mapping[str, BundleKernel], wher
         raise InputError(f"{where}.kernels must take the same arguments but for their rows")
 
 
-def _check_plans(family: BundleFamily, where: str) -> None:
+def check_plans(family: BundleFamily, where: str) -> None:
+    """That every number of rows from 1 to the largest has a plan, of kernels and functions that the family has.
+
+    Raises:
+        InputError: it has not; the message says where, beginning with ``where``.
+    """
     counts, at = {kernel.rows for kernel in family.kernels}, 0
     for plan in family.plans:
         if plan.first != at + 1 or plan.last < plan.first or not counts.issuperset(plan.run):

@@ -45,7 +45,7 @@ OPERATORS = {
 ASKED = (1, 5, 12)
 # Microseconds of the default schedule and of one of a space, by rows: made up, so that every kind of plan is there.
 TIMES: dict[str, dict[int, tuple[float, float | None]]] = {
-    "proj": {1: (60, None), 4: (90, 40), 5: (100, 50), 12: (200, 70)},
+    "proj": {1: (600, None), 4: (900, 400), 5: (1000, 500), 12: (2000, 700)},
     "norm": {1: (1, None), 5: (2, None), 8: (2.5, None), 12: (3, None)},
     "quant": {1: (18, None), 5: (200, 20), 12: (300, 22)},
     "embed": {5: (10, None)},

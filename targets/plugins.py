@@ -97,7 +97,7 @@ def chip_of(target: Target) -> Chip | None:
     Raises:
         InputError: as ``chip``.
     """
-    if target.name not in names() or target.name in catalogue.specs():
+    if target.name in catalogue.specs() or target.name not in names():
         return None
     found = chip(target.name)
     return found if found.target.fingerprint == target.fingerprint else None
@@ -139,6 +139,10 @@ def _check(target: Target, origin: str) -> None:
         raise InputError(f"{origin}: target {target.name!r} is not made of plain values ({error})") from None
     if not whole:
         raise InputError(f"{origin}: target {target.name!r} needs sorted features, cores, vector_bits and a TVM kind")
+    rates = [target.peaks.dram, *target.peaks.flops.values()] if target.peaks else []
+    if target.peaks and ("float32" not in target.peaks.flops or not all(0 < rate < 1e18 for rate in rates)):
+        # What has no figure of its own is bounded by it: see ``Peaks.bound``.
+        raise InputError(f"{origin}: peaks of {target.name!r} need flops of float32, and every rate must be positive")
     if target.name not in target.tvm.values():
         # Two makers' chips of a few plain cores would otherwise be one to the database.
         raise InputError(

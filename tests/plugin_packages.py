@@ -15,7 +15,7 @@ from targets import plugins
 EXAMPLE = Path(__file__).parents[1] / "docs" / "example_chip"
 # A chip as a plug-in declares it, and a plug-in that has it.
 PLUGIN = """
-from targets import Target
+from targets import Peaks, Target
 
 chip = Target("{name}", "Maker", "Chip", {{"kind": "c", "mcpu": "{name}"}}, cores=1, vector_bits=32)
 targets, spaces = [chip], []

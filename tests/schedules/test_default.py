@@ -61,6 +61,15 @@ def test_small_work_stays_on_one_thread() -> None:
     assert "T.parallel" not in scheduled(workload("softmax primes"), ZEN4).script()
 
 
+@pytest.mark.parametrize("kind", ["c", "ext_dev"])
+def test_a_chip_of_which_nothing_is_known_gets_plain_loops(kind: str) -> None:
+    plain = Target("npu", "Maker", "NPU", {"kind": kind, "model": "npu"}, cores=4, vector_bits=512)
+    assert plain.to_tvm().kind.name == kind
+    for name in PROGRAMS:
+        text = str(scheduled(workload(name), plain).script())
+        assert "T.parallel" not in text and "T.vectorized" not in text and "T.thread_binding" not in text
+
+
 def test_apply_leaves_the_workload_alone() -> None:
     work = workload("linear 64x128x256")
     before = work.prim_func.script()

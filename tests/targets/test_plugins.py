@@ -96,6 +96,8 @@ def test_another_chip_of_the_same_name_is_not_the_plug_ins(install):
         ("chip-1", code("chip-1", **{'"mcpu"': '"x": {1, 2}, "mcpu"'}), "not made of plain values"),
         ("chip-1", code("chip-1", **{"cores=1": "cores=0"}), "needs sorted features, cores, vector_bits"),
         ("chip-1", code("chip-1", **{"cores=1": "cores=1, features=('b', 'a')"}), "needs sorted features"),
+        ("chip-1", code("chip-1", **{"cores=1": "cores=1, peaks=Peaks({'int8': 1e9}, 1e9)"}), "need flops of float32"),
+        ("chip-1", code("chip-1", **{"cores=1": "cores=1, peaks=Peaks({'float32': 0}, 1e9)"}), "must be positive"),
         ("zen4", None, "'zen4' is taken"),
         ("host", None, "'host' is taken"),
         ("Chip 1", None, "'Chip 1' is no name of small letters"),

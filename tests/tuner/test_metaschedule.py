@@ -199,7 +199,7 @@ def paths(value: Any, before: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
 
 
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_record_is_tried_as_it_is_or_refused(data: st.DataObject, known: Known, records: list[Any]) -> None:
     """Whatever is written over a place, what is left is no schedule, or one whose trace is allowed."""
     record = copy.deepcopy(data.draw(st.sampled_from(records)))

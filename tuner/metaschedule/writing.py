@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from schedules.lower import lower
 from schedules.schedule import Schedule
-from schedules.space import spaces
+from schedules.space import spaces_on
 from schedules.workload import Workload
 from targets import Target
 from targets.digest import canonical_json
@@ -140,7 +140,7 @@ def _trace(workload: Workload, row: Mapping[str, Any], target: Target) -> Any:
         _NoTrace: there is none.
         InputError: the champion cannot be made again here.
     """
-    space = spaces().get(row["space"])
+    space = spaces_on(target).get(row["space"])
     if space is None or not space.supports(workload, target):
         raise InputError(f"space {row['space']} has nothing for it here")
     made = _tried(lambda: space(workload, target).traced(_schedule(row)))

@@ -154,6 +154,9 @@ def _chip(declared: Target) -> Target:
     if declared.fingerprint == here.fingerprint:
         return here
     target = catalogue_by_fingerprint().get(declared.fingerprint, declared)
+    if target.name in plugins.names():
+        # Not even loaded for a stranger's asking: see ``require_judgeable``.
+        raise Obstacle(Cause.OTHER_CHIP, f"{target.name} is a chip of a plug-in here; this is {here.name}")
     machine = platform.machine().replace("AMD64", "x86_64")
     arch = str(target.tvm.get("mtriple", machine)).partition("-")[0]
     if target.kind != "llvm" or arch != machine or target.vector_bits > here.vector_bits:

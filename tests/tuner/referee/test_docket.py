@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from targets import detect
 from targets.errors import HeadstartError
 from targets.host import host
 from targets.target import Peaks
+from tests.plugin_packages import on_path, write
 from tests.tuner.referee.cases import claimed, row
 from tuner.referee.causes import Cause
 from tuner.referee.docket import Claimed, Obstacle, admit
@@ -86,3 +88,13 @@ def test_what_can_be_checked_and_not_timed(fields: dict[str, Any], said: str) ->
 def test_what_is_no_claim_is_an_error_of_one_line() -> None:
     with pytest.raises(HeadstartError, match="no claim"):
         Claimed.of_json({"claim": {}, "incumbent": None})
+
+
+def test_a_stranger_s_name_of_a_chip_loads_no_plug_in(tmp_path: Path) -> None:
+    """One of a plug-in is installed here; the claim says that its chip has that name, and is else like this one."""
+    write(tmp_path, "maker", ["chip-1"], "raise RuntimeError('loaded')")
+    declared = replace(HERE, name="chip-1", cores=HERE.cores + 1)
+    here = claimed(LAYER, target=declared)
+    with on_path(tmp_path), pytest.raises(Obstacle) as found:
+        admit(here)
+    assert found.value.cause is Cause.OTHER_CHIP and "chip-1 is a chip of a plug-in here" in str(found.value)

@@ -34,7 +34,7 @@ def send(store: Store, who: Account, at: float, n: int, claims: int, bytes: int)
     store.add_submission(made, who.id, who.id, bytes, entry, [])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     earlier=st.lists(st.tuples(st.floats(0, 3 * DAY), st.integers(1, 3), st.integers(1, 9000)), max_size=6),
     more=st.tuples(st.integers(1, 4), st.integers(1, 9000)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +73,7 @@ def command(
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget
+    from tuner.nights.plan import plan_of
     from tuner.row_job import job_for
     from tuner.summary import summarise
     from tuner.tasks import policy_for, step_tasks
@@ -94,7 +94,7 @@ def command(
             by_step = step_tasks(store, loaded, chip, policy)
         tasks = list({task.workload.id: task for step in by_step for task in step}.values())
         budget = Budget(length, trials, within)
-        asked = {"model": model, "steps": [asdict(one.step) for one in loaded], "chip": chip.name}
+        asked = {"model": model, "chip": chip.name, "plan": plan_of(loaded, tasks)}
         with executor_for(chip, policy, ray) as executor, watching(tasks, executor, length, as_json) as listener:
             job = job_for(store, executor, tasks, budget, loaded, listener=listener, seed=seed, asked=asked)
             with interruptible(job.stop):

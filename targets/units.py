@@ -17,6 +17,22 @@ def seconds(value: float | None) -> str:
     return f"{_three(value * 1e9)} ns"
 
 
+def duration(value: float | None) -> str:
+    """A span of time that people wait for: ``45 s``, ``12 min``, ``3 h 05 min``, ``2 d 04 h``."""
+    if value is None:
+        return "-"
+    whole = round(value)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(value / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    hours = round(value / 3600)
+    return f"{hours // 24} d {hours % 24:02} h"
+
+
 def size(value: float | None) -> str:
     """A number of bytes in binary units: ``1.5 MiB``."""
     if value is None:

@@ -79,6 +79,11 @@ class Jobs(Connection):
             self.log_job(job, "began", dict(zip(("host", "pid"), _here(), strict=True)))
             return self.job(job)
 
+    def must_wait(self, job: str) -> bool:
+        """Whether it is the turn of another job of the queue than this one, which runs."""
+        sql = "SELECT min(q.turn) < j.turn FROM job q, job j WHERE q.state = 'queued' AND j.id = ?"
+        return bool(self.value(sql, (job,)))
+
     def heartbeat(self, job: str, progress: float | None = None) -> bool:
         """Say that a job is alive, and spent the time since the last heartbeat; returns whether it is still to be run.
 
@@ -98,6 +103,16 @@ class Jobs(Connection):
     def leave_job(self, job: str, event: str = "waits", data: Mapping[str, Any] | None = None) -> bool:
         """Give a running job back to the queue; returns False where it is not running any more."""
         return self._from_running(job, "queued", event, data)
+
+    def lose_job(self, job: str, state: str, data: Mapping[str, Any]) -> None:
+        """Write that whoever ran a job is gone; its time is what was spent by the last heartbeat.
+
+        Args:
+            job: its id.
+            state: ``queued``, for it to be run again, or ``interrupted``.
+            data: of who ran it.
+        """
+        self._change(job, state, "lost", data)
 
     def finish_job(self, job: str, state: str = "done", data: Mapping[str, Any] | None = None) -> bool:
         """Write how a job ended: ``done``, ``interrupted`` or ``failed``; False where it is not running any more."""
@@ -195,6 +210,15 @@ class Jobs(Connection):
             (job,),
         )
         return {**counts[0], "champions": int(champions)}
+
+    def last_trial(self, job: str) -> dict[str, Any] | None:
+        """The trial that a job made last: ``operator`` and ``label`` of its workload, ``status``, ``median``."""
+        rows = self.rows(
+            "SELECT w.operator, w.label, t.status, t.median FROM trial t JOIN workload w ON w.id = t.workload"
+            " WHERE t.job = ? ORDER BY t.seq DESC LIMIT 1",
+            (job,),
+        )
+        return rows[0] if rows else None
 
     def _new_job(
         self,

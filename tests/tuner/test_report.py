@@ -68,13 +68,14 @@ def fill(
     """A report of trials with these medians, a list for each workload of the model in order, the default first."""
     for task, seconds in zip(model_tasks(store, of, target), medians, strict=False):
         best: float | None = None
+        champion = DEFAULT
         for at, median in enumerate(seconds):
             schedule = DEFAULT if at == 0 else Schedule("linear_dot", 1, {"at": at})
             store.add_schedule(schedule.id, schedule.space, schedule.version, dict(schedule.config))
             crown = median is not None and (best is None or median < best)
-            evidence = {"incumbent": DEFAULT.id, "ratios": [0.5] * 9} if crown and best is not None else {}
+            evidence = {"incumbent": champion.id, "ratios": [0.5] * 9} if crown and best is not None else {}
             store.add_trial(trial(task.key, schedule, median, evidence=evidence, **more), crown)
-            best = median if crown else best
+            best, champion = (median, schedule) if crown else (best, champion)
     return gather(store, of, target)
 
 
@@ -232,7 +233,7 @@ def test_champions_are_those_that_won_their_duel() -> None:
         trial(key, DEFAULT, 2.0, evidence=lost),
         trial(key, DEFAULT, 3.0, evidence=won),
         trial(key, DEFAULT, 5.0),
-        trial(key, DEFAULT, 6.0, evidence={"incumbent": "s", "ratios": []}),
+        trial(key, DEFAULT, 6.0, evidence={"incumbent": DEFAULT.id, "ratios": []}),
         trial(key, DEFAULT, 7.0, evidence={"again": True}),
         trial(key, DEFAULT, 5.5, evidence={"again": True}),
     ]

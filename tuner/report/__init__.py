@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from targets import Target
 from tuner.frontend.model import Model
-from tuner.sequential import beats
+from tuner.reigns import reigns
 from tuner.summary import Row, Summary, summarise
 from tuner.tasks import known_tasks, policy_for
 from tuner.toolchain import toolchain
@@ -59,20 +59,8 @@ def champions(trials: Sequence[Trial]) -> list[tuple[int, float]]:
     A fast trial that did not beat the champion of the moment in a direct comparison is not among them; the champion
     itself is, where it was timed again and came out faster.
     """
-    found: list[tuple[int, float]] = []
-    champion = ""
-    for number, trial in enumerate(trials, 1):
-        if trial.status is Status.OK and trial.median is not None:
-            if trial.evidence.get("again"):
-                if trial.schedule == champion and trial.median < found[-1][1]:
-                    found.append((number, trial.median))
-                continue
-            ratios = trial.evidence.get("ratios")
-            # No ratios with an incumbent named: the incumbent no longer ran, so there was nothing to beat.
-            if not found or (ratios is not None and (not ratios or beats(ratios))):
-                found.append((number, trial.median))
-                champion = trial.schedule
-    return found
+    timed = ((reign.number, reign.trial.median) for reign in reigns(trials))
+    return [(number, median) for number, median in timed if median is not None]
 
 
 @dataclass(frozen=True)

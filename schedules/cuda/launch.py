@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # Attributes of a program: which matrices the tensor memory unit copies, as JSON, and thread blocks of a cluster.
@@ -75,7 +75,9 @@ class Source:
     Attributes:
         text: CUDA C of all kernels.
         launches: the kernels in the order in which they run.
+        scratch: bytes of memory of the GPU, by the name that launches give it, through which one hands on to another.
     """
 
     text: str
     launches: tuple[Launch, ...]
+    scratch: Mapping[str, int] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,8 +47,8 @@ def source(module: tvm.IRModule, target: Target) -> Source:
     """The CUDA C of a module of ``schedules.space.apply``.
 
     Raises:
-        InputError: no loop is bound to threads, a kernel hands another one something in memory of its own, or threads
-            would read or change what another one writes, with no barrier between.
+        InputError: no loop is bound to threads, or threads would read or change what another one writes, with no
+            barrier between.
         tvm.error.InternalError: TVM has no CUDA for something in it.
     """
     import tvm
@@ -63,8 +64,7 @@ def source(module: tvm.IRModule, target: Target) -> Source:
         ]
     if len(texts) != 1:
         raise InputError(f"none of the program's loops is bound to threads: it has no kernel for {target.name}")
-    known = {buffer.name for func in module.functions.values() for buffer in func.params}
-    launches = [_launch(call, known) for func in host.functions.values() for call in _calls(func)]
+    launches = [_launch(call) for func in host.functions.values() for call in _calls(func)]
     if RACE.search(texts[0]):
         raise InputError("TVM would have all threads of a row change what they reduced where they share it")
     head, mark, code = texts[0].partition(f"{KERNEL} ")
@@ -75,7 +75,10 @@ def source(module: tvm.IRModule, target: Target) -> Source:
         boxes = tuple(Box(*box) for box in json.loads(str(attributes[BOXES])))
         launches = [replace(launch, boxes=boxes) for launch in launches]
         code = code.replace("main_kernel(", f"__cluster_dims__({int(attributes[CLUSTER])}, 1, 1) main_kernel(")
-    return Source(head + EIGHT + mark + code, tuple(launches))
+    scratch = {name: size for func in host.functions.values() for name, size in _scratch(func).items()}
+    if both := scratch.keys() & {buffer.name for func in module.functions.values() for buffer in func.params}:
+        raise InputError(f"{min(both)} is an argument of the program and of memory between its kernels")
+    return Source(head + EIGHT + mark + code, tuple(launches), scratch)
 
 
 def hasty(code: str, arguments: set[str]) -> str:
@@ -126,15 +129,27 @@ def _calls(func: Any) -> list[Any]:
     return found
 
 
-def _launch(call: Any, known: set[str]) -> Launch:
+def _scratch(func: Any) -> dict[str, int]:
+    """What a host function allocates for its kernels, in bytes by name."""
+    import tvm_ffi
+    from tvm.tirx import AllocBuffer
+
+    found: dict[str, int] = {}
+
+    def note(made: Any) -> None:
+        kind = numpy_dtype(str(made.buffer.dtype))
+        found[made.buffer.name] = math.prod(int(n) for n in made.buffer.shape) * kind.itemsize
+
+    tvm_ffi.structural_walk(func.body, (AllocBuffer, note))
+    return found
+
+
+def _launch(call: Any) -> Launch:
     """What a kernel call of the host says: its name, buffers, then a size for each tag."""
     tags = [str(tag) for tag in call.attrs.launch_params]
     count = len(call.args) - len(tags)
     names = tuple(argument.args[0].name for argument in call.args[1:count])
     sizes = dict(zip(tags, (int(value) for value in call.args[count:]), strict=True))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise InputError(f"kernel {call.args[0].value} takes {unknown[0]}, which another kernel would have to write")
     grid, block = _extents(sizes, "blockIdx"), _extents(sizes, "threadIdx")
     return Launch(str(call.args[0].value), names, grid, block, sizes.get(DYNAMIC_SHARED, 0))
 

@@ -127,7 +127,18 @@ def test_every_workload_has_a_default():
     for operator in (Linear(16, 64, 64), next(iter(Rope.examples())), Softmax(4, 100)):
         workload = Workload.of(operator)
         default = spaces_for(workload, H100)["default"]
-        assert source(default.apply(default.seeds()[0]), H100).launches
+        made = source(default.apply(default.seeds()[0]), H100)
+        assert made.launches and not made.scratch
+
+
+def test_kernels_that_hand_on_to_one_another():
+    workload = Workload.of(ActQuant(4, 256))
+    default = spaces_for(workload, H100)["default"]
+    made = source(default.apply(default.seeds()[0]), H100)
+    # The largest values of eight groups, in float32.
+    assert made.scratch == {"M": 32}
+    names = {argument.name for argument in workload.arguments} | made.scratch.keys()
+    assert len(made.launches) == 3 and all(set(launch.arguments) <= names for launch in made.launches)
 
 
 def test_only_hopper_multiplies_by_warpgroups():

@@ -130,4 +130,4 @@ def test_unknown_names_without_a_close_one(here):
 def test_versions_name_what_builds():
     found = toolchain.versions()
     assert set(found) == {"tvm", "llvm"} and found["tvm"].startswith("0.") and found["llvm"].isdecimal()
-    assert {"tvm", "llvm"} <= set(toolchain.versions("cuda"))
+    assert {"tvm", "llvm"} <= set(toolchain.versions("rocm"))

@@ -12,8 +12,8 @@ from schedules.cuda.space import architecture
 from targets import Target
 from targets.backend import Backend, Program
 from targets.errors import InputError
-from targets.toolchain import versions
-from tuner.cuda import artefact, cubin
+from targets.toolchain import present
+from tuner.cuda import artefact, cubin, driver
 from tuner.cuda.device import slack
 from tuner.cuda.driver import Driver, Gpu, NoDriver
 from tuner.cuda.program import GpuProgram, device
@@ -53,7 +53,7 @@ class CudaBackend(Backend):
 
     def versions(self, target: Target) -> dict[str, str]:
         """Of nvcc, and of the driver where there is one."""
-        return {name: value for name, value in versions("cuda").items() if name in ("cuda", "driver")}
+        return present(cuda=cubin.version(), driver=driver.version() if self.timed else None)
 
     def devices(self, target: Target) -> Sequence[str]:
         """The GPUs of this machine that are the target, or else what stands in for one; nothing without nvcc.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,14 @@ class Artefact:
         folder: where it is.
         arguments: names of the buffers, inputs before outputs.
         launches: kernels in the order in which they run.
-        resources: of each, by ptxas.
+        scratch: as of ``schedules.cuda.launch.Source``.
+        resources: of each kernel, by ptxas.
     """
 
     folder: Path
     arguments: tuple[str, ...]
     launches: tuple[Launch, ...]
+    scratch: Mapping[str, int]
     resources: tuple[Resources, ...]
 
     @property
@@ -59,8 +61,9 @@ def write(folder: Path, module: tvm.IRModule, made: Cubin) -> Path:
     (folder / CODE).write_bytes(made.code)
     (folder / MEANING).write_text(tvm.ir.save_json(plain(module)))
     written = folder / "kernel.json"
-    told = {"arguments": arguments, "launches": made.launches, "resources": made.resources}
-    written.write_text(json.dumps(told, default=asdict))
+    program = made.source
+    told = {"launches": program.launches, "scratch": program.scratch, "resources": made.resources}
+    written.write_text(json.dumps({"arguments": arguments, **told}, default=asdict))
     return written
 
 
@@ -69,4 +72,4 @@ def read(file: Path) -> Artefact:
     told = json.loads(file.read_text())
     launches: Sequence[Launch] = [Launch.from_json(launch) for launch in told["launches"]]
     resources = [Resources(**each) for each in told["resources"]]
-    return Artefact(file.parent, tuple(told["arguments"]), tuple(launches), tuple(resources))
+    return Artefact(file.parent, tuple(told["arguments"]), tuple(launches), told["scratch"], tuple(resources))

@@ -152,7 +152,13 @@ class Case:
         """A schedule of the plan, ready to be started."""
         code = (folder / f"{line['file']}.cubin").read_bytes()
         program = self.bench.driver.load(code, launches(line))
-        return lambda: program.start(self.addresses, torch.cuda.current_stream().cuda_stream)
+        scratch = {name: torch.empty(size, dtype=torch.uint8, device="cuda") for name, size in line["scratch"].items()}
+
+        def call() -> None:
+            addresses = self.addresses | {name: tensor.data_ptr() for name, tensor in scratch.items()}
+            program.start(addresses, torch.cuda.current_stream().cuda_stream)
+
+        return call
 
     def torch_calls(self, compiling: bool) -> dict[str, Call]:
         """Ways to compute it in torch, as it comes and, where it is no product, the first of them compiled.

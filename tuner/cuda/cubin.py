@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,31 @@ class Cubin:
 
     Attributes:
         code: the ELF file that the driver loads.
-        launches: its kernels in the order in which they run.
+        source: what it was compiled of.
         resources: of each kernel.
     """
 
     code: bytes
-    launches: tuple[Launch, ...]
+    source: Source
     resources: tuple[Resources, ...]
 
 
 def nvcc() -> str | None:
     """The path of nvcc, None where it is not installed."""
     return shutil.which("nvcc")
+
+
+def version() -> str | None:
+    """The version of CUDA that nvcc is of, None where it is not installed."""
+    compiler = nvcc()
+    return None if compiler is None else _version(compiler)
+
+
+@cache
+def _version(compiler: str) -> str | None:
+    said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    match = re.search(r"release ([\d.]+)", said)
+    return match.group(1) if match else None
 
 
 def compile_source(program: Source, target: Target) -> Cubin:
@@ -91,7 +105,7 @@ def compile_source(program: Source, target: Target) -> Cubin:
             # ptxas knows the limits of shared memory as well, and of constants and parameters besides.
             kind = OverLimit if "too much" in reason or "exceeds" in reason else HeadstartError
             raise kind(f"nvcc: {reason.replace(folder + '/', '').strip()}")
-        return Cubin(binary.read_bytes(), program.launches, report(done.stderr, program.launches, target))
+        return Cubin(binary.read_bytes(), program, report(done.stderr, program.launches, target))
 
 
 def report(text: str, launches: Sequence[Launch], target: Target) -> tuple[Resources, ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from schedules.cuda.launch import MAPS, Box, Launch
 from targets.errors import HeadstartError
 
-LIBRARY = "libcuda.so.1"
+LIBRARY, KERNEL_MODULE = "libcuda.so.1", Path("/proc/driver/nvidia/version")
 OUT_OF_MEMORY, NO_DEVICE = 2, 100  # CUDA_ERROR_...
 # CU_DEVICE_ATTRIBUTE_...
 MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
@@ -19,6 +22,18 @@ DYNAMIC_SHARED_SIZE = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 MAP, BYTES, SWIZZLE_128, PROMOTION_256 = 128, 0, 3, 3
 # A block gets so many bytes of shared memory without asking.
 SHARED_UNASKED = 48 * 1024
+
+
+def version() -> str | None:
+    """The kernel driver's version, or the CUDA version that the user's driver supports where /proc has none."""
+    with contextlib.suppress(OSError):
+        if match := re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", KERNEL_MODULE.read_text()):
+            return match.group(1)
+    with contextlib.suppress(OSError):
+        number = ctypes.c_int()
+        if ctypes.CDLL(LIBRARY).cuDriverGetVersion(ctypes.byref(number)) == 0:
+            return f"cuda-{number.value // 1000}.{number.value % 1000 // 10}"
+    return None
 
 
 @dataclass(frozen=True)

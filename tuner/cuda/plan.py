@@ -75,7 +75,11 @@ def _lowered(folder: Path, workload: Workload, schedule: Schedule, target: Targe
         return line | {"error": one_line(error)}
     name = f"{workload.id}-{schedule.id}"
     (folder / f"{name}.cu").write_text(program.text)
-    return line | {"file": name, "launches": [asdict(launch) for launch in program.launches]}
+    return line | {
+        "file": name,
+        "launches": [asdict(launch) for launch in program.launches],
+        "scratch": program.scratch,
+    }
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ class GpuProgram(Program):
         self.artefact, self.gpu = artefact, gpu
         self.notes: Mapping[str, Any] = artefact.notes
         self._kernels = gpu.driver.load(artefact.code, artefact.launches)
+        # Never copied, so these arrays take no memory of the host.
+        self._scratch = {name: np.empty(size, np.uint8) for name, size in artefact.scratch.items()}
         self._checked = False
 
     def call(
@@ -61,6 +63,7 @@ class GpuProgram(Program):
         buffers = {name: self.gpu.buffer(array) for name, array in arrays.items()}
         for name, buffer in buffers.items():
             buffer.upload(arrays[name])
+        buffers |= {name: self.gpu.buffer(array) for name, array in self._scratch.items()}
         addresses = {name: buffer.address for name, buffer in buffers.items()}
         work = partial(self._kernels.start, addresses, self.gpu.stream)
         if cold:
@@ -73,10 +76,10 @@ class GpuProgram(Program):
             buffers[name].download(output)
         for name, buffer in buffers.items():
             if reason := buffer.overrun():
-                raise HeadstartError(f"argument {name}: {reason}")
+                raise HeadstartError(f"{name}: {reason}")
         if not self._checked:
             for name, array in zip(self.artefact.arguments, inputs, strict=False):
                 if reason := buffers[name].harm(array):
-                    raise HeadstartError(f"argument {name}: {reason}")
+                    raise HeadstartError(f"{name}: {reason}")
             self._checked = True
         return seconds

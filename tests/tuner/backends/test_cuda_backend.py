@@ -50,9 +50,14 @@ def no_gpu(tmp_path, monkeypatch):
 
 
 @needs_compiler
-def test_a_gpu_that_is_the_target(h100, monkeypatch):
+def test_a_gpu_that_is_the_target(h100, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_COUNT", "2")
     assert devices(H100) == ["cuda:0", "cuda:1"] and backend_for(H100).timed
+    monkeypatch.setattr(driver, "KERNEL_MODULE", tmp_path / "version")
+    assert backend_for(H100).versions(H100) == {"cuda": "13.0", "driver": "cuda-13.1"}
+    line = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build\n"
+    (tmp_path / "version").write_text(line)
+    assert backend_for(H100).versions(H100) == {"cuda": "13.0", "driver": "580.159.04"}
 
 
 @needs_compiler

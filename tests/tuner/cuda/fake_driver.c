@@ -37,6 +37,7 @@ static void note(const char *what) {
 }
 
 CUresult cuInit(unsigned flags) { return number("FAKE_COUNT", 1) ? flags : 100; }
+CUresult cuDriverGetVersion(int *version) { *version = 13010; return 0; }
 CUresult cuGetErrorString(CUresult code, const char **text) {
   *text = code == 700 ? "an illegal memory access was encountered" : code == 2 ? "out of memory" : "another error";
   return 0;

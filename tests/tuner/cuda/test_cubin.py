@@ -81,7 +81,7 @@ def test_a_cubin_for_each_chip(chip):
     assert made.code[:4] == b"\x7fELF" and int.from_bytes(made.code[18:20], "little") == 190
     (resources,) = made.resources
     assert resources.registers > 16 and resources.spilled == 0 and resources.resident >= 1
-    assert resources.shared >= made.launches[0].shared > 0
+    assert resources.shared >= made.source.launches[0].shared > 0
 
 
 @needs_nvcc

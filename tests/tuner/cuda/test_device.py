@@ -52,10 +52,12 @@ def log(tmp_path):
     return news
 
 
-def program(gpu: Device, folder, name: str) -> GpuProgram:
-    launch = {"name": "main_kernel", "arguments": ["A", "B", "C"], "grid": [2, 1, 1], "block": [32, 1, 1], "shared": 0}
+def program(gpu: Device, folder, name: str, launches=("ABC",), scratch=None) -> GpuProgram:
+    """A program of ``fake_driver.c``; each launch takes three arrays, of which it writes the last."""
+    launch = {"name": "main_kernel", "grid": [2, 1, 1], "block": [32, 1, 1], "shared": 0}
     (folder / "kernel.cubin").write_bytes(name.encode())
-    told = {"arguments": ["A", "B", "C"], "launches": [launch], "resources": []}
+    told = {"arguments": ["A", "B", "C"], "scratch": scratch or {}, "resources": []}
+    told["launches"] = [launch | {"arguments": list(names)} for names in launches]
     (folder / "kernel.json").write_text(json.dumps(told))
     return GpuProgram(artefact.read(folder / "kernel.json"), gpu)
 
@@ -90,6 +92,15 @@ def test_cold_calls_come_behind_a_flush_and_warm_ones_in_a_row(gpu, tmp_path, lo
     assert log() == ["upload", "graph", "graph"]
 
 
+def test_one_kernel_hands_on_to_another(gpu, tmp_path):
+    kernel, (inputs, output) = program(gpu, tmp_path, "add", ("ABS", "SBC"), {"S": 4 * COUNT}), arrays()
+    assert kernel.call(inputs, [output], 1, cold=True) == pytest.approx([0.002])
+    assert np.array_equal(output, inputs[0] + 2)
+    small = program(gpu, tmp_path, "add", ("ABS", "SBC"), {"S": 4 * COUNT - 4})
+    with pytest.raises(HeadstartError, match="S: memory behind it was written"):
+        small.call(inputs, [output], 1, cold=True)
+
+
 def test_what_is_not_written_keeps_what_it_was(gpu, tmp_path):
     kernel, (inputs, output) = program(gpu, tmp_path, "nothing"), arrays()
     output[:] = 7
@@ -100,9 +111,9 @@ def test_what_is_not_written_keeps_what_it_was(gpu, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("overrun", "argument C: memory behind it was written"),
-        ("underrun", "argument C: memory before it was written"),
-        ("overwrite", "argument B: overwritten"),
+        ("overrun", "C: memory behind it was written"),
+        ("underrun", "C: memory before it was written"),
+        ("overwrite", "B: overwritten"),
     ],
 )
 def test_writing_where_it_must_not(gpu, tmp_path, name, reason):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from schedules.operators.act_quant import ActQuant
 from schedules.operators.linear import Linear
 from schedules.space import spaces, spaces_for
 from schedules.spaces import cuda_tensor
@@ -21,8 +22,9 @@ def test_what_a_space_gives_computes_the_workload(name, operator):
     assert wrong(workload, schedule, H100) is None, dict(schedule.config)
 
 
-def test_the_default_computes_the_workload():
-    workload = Workload.of(Linear(4, 32, 64, BF16, BF16))
+@pytest.mark.parametrize("operator", [Linear(4, 32, 64, BF16, BF16), ActQuant(4, 256)])
+def test_the_default_computes_the_workload(operator):
+    workload = Workload.of(operator)
     default = spaces_for(workload, H100)["default"]
     assert wrong(workload, default.seeds()[0], H100) is None
 

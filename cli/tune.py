@@ -67,9 +67,8 @@ def command(
         headstart tune deepseek-v4-flash --tokens 1,16,128 --for 2h
         headstart tune deepseek-v4-flash --ray 10.0.0.7:6379 --for 8h
     """
-    from targets import resolve
     from tuner.backends import devices
-    from tuner.executors import executor_for
+    from tuner.executors import chip_for, executor_for
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget
@@ -81,7 +80,7 @@ def command(
 
     if length is None and trials is None and within is None:
         raise InputError("say when to stop: --for 3m, --trials 64, --until-within 5%, or several of them")
-    chip = resolve(target)
+    chip = chip_for(target, ray)
     if ray is None:
         devices(chip)  # says what is missing where nothing here can run kernels for it
     loaded = [

@@ -16,6 +16,9 @@ from tuning_db.records import Status
 
 # Seconds that a request and its answer may take on the way.
 GRACE_S = 15.0
+# Of the time that a build may take, what a measurer waits for a builder before it builds itself: where there are too
+# few of them, waiting for their queue would be worse than none.
+BUILD = 0.2
 
 
 @dataclass(eq=False)
@@ -132,7 +135,7 @@ class RaySession:
         if built is None:
             return None
         self.device.doing = "waiting for a build"
-        ready, _ = ray.wait([built], timeout=self.device.limits.build, fetch_local=False)
+        ready, _ = ray.wait([built], timeout=BUILD * self.device.limits.build, fetch_local=False)
         if not ready:
             ray.cancel(built, force=True)
             return None

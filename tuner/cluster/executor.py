@@ -61,6 +61,7 @@ class RayExecutor:
     """
 
     elastic = True
+    measurer: type = Measurer
 
     def __init__(self, address: str, target: Target, policy: Policy, limits: Limits | None = None) -> None:
         self.address, self.target, self.policy = address, target, policy
@@ -75,7 +76,7 @@ class RayExecutor:
     def __enter__(self) -> RayExecutor:
         carried = {resource(self.target): float(len(devices(self.target)))} if self.address == LOCAL else {}
         self.ray = self._stack.enter_context(connected(self.address, carried))
-        self._measurer = self.ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(Measurer)
+        self._measurer = self.ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(self.measurer)
         self._build = self.ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(build)
         self._last = time.monotonic()
         return self

@@ -51,6 +51,7 @@ class Node:
     def __enter__(self) -> Node:
         check_address(self.address)
         with ExitStack() as stack:
+            _ = self.target.peaks  # a host's are measured when first read: now, while no job measures here
             for device in self.devices:
                 lock = DeviceLock(f"worker of {device}")
                 lock.take(f"`headstart worker`, process {os.getpid()}")

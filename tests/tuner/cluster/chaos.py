@@ -42,12 +42,13 @@ class Chaos:
         self.jobs: dict[str, subprocess.Popen[bytes]] = {}
         self.nodes = list(zip(made.workers, NODES, strict=True))
 
-    def tune(self, name: str, kills: int, most_s: float = 1200.0) -> None:
-        """Tune on both chips at once, and kill something again and again until that was done ``kills`` times."""
+    def tune(self, name: str, kills: int, most_s: float = 3600.0) -> None:
+        """Tune on both chips at once; kill something whenever there are more trials, ``kills`` times."""
         end = time.monotonic() + most_s
         for chip in CHIPS:
             self._start(chip, name)
         seen: dict[str, list[str]] = {chip: [] for chip in CHIPS}
+        last = 0
         while any(job.poll() is None for job in self.jobs.values()) or self.killed.total() < kills:
             assert time.monotonic() < end, f"not done after {most_s:.0f} s: {self.killed}"
             time.sleep(self.rng.uniform(0.5, 2.5))
@@ -56,10 +57,12 @@ class Chaos:
                 assert now[: len(seen[chip])] == seen[chip], "a finished trial is gone"
                 seen[chip] = now
                 assert job.poll() in (None, 0, -9), f"the job for {chip} ended with {job.poll()}"
-            if self.killed.total() < kills and any(job.poll() is None for job in self.jobs.values()):
-                self._kill(name)
-            elif self.killed.total() < kills:
-                break  # done before so many could be killed: the caller asks for more trials
+            made = sum(map(len, seen.values()))
+            if self.killed.total() < kills:
+                assert any(job.poll() is None for job in self.jobs.values()), f"done after {self.killed}: more trials"
+                if made > last:
+                    self._kill(name)
+                    last = made
 
     def kept(self, chip: str, name: str) -> list[Trial]:
         """The trials of a job, in order."""
@@ -97,7 +100,7 @@ class Chaos:
     def _process(self, what: str) -> psutil.Process | None:
         """A measurer, or the process that one runs kernels in."""
         found = []
-        for process in psutil.process_iter():
+        for process in psutil.Process().children(recursive=True):
             try:
                 measures = "ray::Measurer" in " ".join(process.cmdline())
                 found += [process] if measures and what == "measurer" else process.children() if measures else []

@@ -16,8 +16,8 @@ from tests.tuner.cluster.clusters import SECOND, carrying, chips, cluster
 from tests.tuner.executor_contract import HOSTILE, LIMITS, ExecutorContract, opened
 from tuner.cluster import measurer
 from tuner.cluster.connection import check_address, resource
-from tuner.cluster.executor import PlaceStatus, RayExecutor
-from tuner.executor import DeviceGone, Session
+from tuner.cluster.executor import RayExecutor
+from tuner.executor import DeviceGone, DeviceStatus, Session
 from tuner.task import DEFAULT
 from tuning_db.records import Policy, Status
 
@@ -61,7 +61,7 @@ class TestRayExecutor(ExecutorContract):
 
 
 def test_two_measurers_on_one_device_are_refused(executor):
-    def refused() -> list[PlaceStatus]:
+    def refused() -> list[DeviceStatus]:
         return [status for status in executor.status() if status.state == "refused"]
 
     until(lambda: executor.devices() and refused())

@@ -56,7 +56,7 @@ class SimulatedNpu(Backend):
         source.write_text(built.mod.inspect_source())
         compiler, headers = _compiler(), _headers()
         _run([compiler, *INSTRUMENTED, *headers, "-c", str(source), "-o", f"{source}.o"])
-        _run([compiler, "-O2", *headers, str(DEVICE), f"{source}.o", "-lm", "-o", str(program)])
+        _run([compiler, "-O1", *headers, str(DEVICE), f"{source}.o", "-lm", "-o", str(program)])
         return program
 
     def load(self, artefact: Path, target: Target, device: str) -> Program:

@@ -16,7 +16,7 @@ from schedules.operators.linear import Linear
 from schedules.space import spaces_for
 from schedules.workload import Workload
 from targets import resolve
-from tests.cli.session import ROOT
+from tests.cli.session import ROOT, folder, run
 from tests.plugin_packages import on_path, write
 from tuner.backends import backend_for
 from tuner.backends.bench import BackendBench
@@ -37,40 +37,34 @@ MODEL = {
 }
 COMMAND = "import sys; sys.modules['torch'] = None; from cli.main import main; sys.argv[0] = 'headstart'; main()"
 NPU = "example-npu"
+STEP = ("--tokens=2", "--kv-len=16", f"--target={NPU}")
 # It fits into the cache of the device.
 WORKLOAD = Workload.of(Linear(4, 8, 64))
 
 
 @pytest.fixture(scope="module")
-def shell(example_site: Path, tmp_path_factory: pytest.TempPathFactory):
-    """``shell(*words)`` runs ``headstart`` in a folder, in a process for which the example is installed."""
-    folder = tmp_path_factory.mktemp("npu")
-    (folder / "tiny.json").write_text(json.dumps(MODEL))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADSTART_")}
-    paths = [str(ROOT), str(ROOT / "tuning_db" / "runtime"), str(example_site)]
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to work in, with a small model."""
+    made = tmp_path_factory.mktemp("npu")
+    (made / "tiny.json").write_text(json.dumps(MODEL))
+    return made
 
-    def run(*words: str, extra: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([*paths, *([str(extra)] if extra else [])])
-        command = [sys.executable, "-c", COMMAND, *words]
-        whole = environment | variables | {"PYTHONPATH": path}
-        return subprocess.run(command, cwd=folder, env=whole, capture_output=True, text=True, check=False)
 
-    return run
+def shell(home: Path, site: Path, *words: str) -> str:
+    """What ``headstart`` prints in a process of its own, for which a folder of packages is installed."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("HEADSTART_")}
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tuning_db" / "runtime"), str(site)])
+    command = [sys.executable, "-c", COMMAND, *words]
+    ran = subprocess.run(command, cwd=home, env=variables, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 @pytest.fixture(scope="module")
-def tuned(shell):
-    """What tuning a small model for the chip printed."""
-    ran = shell("tune", "tiny.json", "--tokens=2", "--kv-len=16", f"--target={NPU}", "--trials=2", "--seed=0", "--json")
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
-
-
-def test_the_chip_is_listed_beside_a_broken_one(shell, tmp_path):
-    write(tmp_path / "site", "broken", ["chip-2"], "import no_driver")
-    ran = shell("targets", "list", extra=tmp_path / "site")
-    assert f"{NPU}: added by plug-in headstart-example-chip 1.0 (entry point '{NPU}')" in ran.stdout
-    assert "cannot be used: plug-in broken 1.0 (entry point 'chip-2') cannot be imported" in ran.stdout
+def tuned(home: Path, example_site: Path):
+    """What tuning the model for the chip printed."""
+    words = ("tune", "tiny.json", *STEP, "--trials=2", "--seed=0", "--json")
+    return json.loads(shell(home, example_site, *words))
 
 
 def test_a_model_is_tuned_for_it(tuned):
@@ -81,26 +75,40 @@ def test_a_model_is_tuned_for_it(tuned):
     assert operators["linear"]["speedup"] > 2 and operators["rmsnorm"]["speedup"] > 1
 
 
-def test_what_is_best_says_whose_times_these_are(shell, tuned):
+def test_the_chip_is_listed_beside_a_broken_one(example, tmp_path):
+    write(tmp_path / "site", "broken", ["chip-2"], "import no_driver")
+    with on_path(tmp_path / "site"):
+        listed = run("targets", "list").out
+    assert f"{NPU}: added by plug-in headstart-example-chip 1.0 (entry point '{NPU}')" in listed
+    assert "cannot be used: plug-in broken 1.0 (entry point 'chip-2') cannot be imported" in listed
+
+
+def test_what_is_best_says_whose_times_these_are(home, example, tuned):
     linear = next(row for row in tuned["workloads"] if row["operator"] == "linear")
-    ran = shell("best", linear["workload"], f"--target={NPU}", "--json")
-    assert ran.returncode == 0, ran.stderr
-    (found,) = json.loads(ran.stdout)["champions"]
+    with folder(home):
+        (found,) = run("best", linear["workload"], f"--target={NPU}", "--json").json["champions"]
     assert found["target"]["name"] == NPU and found["schedule"]["space"] == "example_chip.tiles"
     assert found["policy"]["clock"] == "simulated" and found["toolchain"]["versions"]["example-npu"] == "1"
 
 
-def test_what_is_not_for_such_a_chip_says_so(shell, tuned):
-    bundled = shell("bundle", "build", "tiny.json", "--tokens=2", "--kv-len=16", f"--target={NPU}", "-o", "out")
-    assert bundled.returncode == 1 and "a bundle holds kernels for CPUs, and example-npu" in bundled.stderr
-    judged = shell("referee", f"--target={NPU}", "--once", "--db=headstart.db", "--as=judge")
-    assert judged.returncode == 2 and "no referee can judge" in judged.stderr
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("bundle", "build", "tiny.json", *STEP, "-o=out"), 1, "a bundle holds kernels for CPUs, and example-npu"),
+        (("referee", f"--target={NPU}", "--once", "--as=judge"), 2, "no referee can judge claims for example-npu"),
+    ],
+)
+def test_what_is_not_for_such_a_chip_says_so(home, example, tuned, words, code, said):
+    with folder(home):
+        ended = run(*words)
+    assert ended.code == code and said in ended.err
 
 
-def test_a_machine_without_a_device_says_what_is_missing(shell):
-    ran = shell("tune", "tiny.json", "--tokens=2", f"--target={NPU}", "--trials=1", CC="no-such-compiler")
-    assert ran.returncode == 2
-    assert "no kernels for example-npu can be run here: the simulator needs a C compiler" in ran.stderr
+def test_a_machine_without_a_device_says_what_is_missing(home, example):
+    with folder(home, CC="no-such-compiler"):
+        ended = run("tune", "tiny.json", *STEP, "--trials=1")
+    assert ended.code == 2
+    assert "no kernels for example-npu can be run here: the simulator needs a C compiler" in ended.err
 
 
 def test_knobs_change_what_the_device_counts(example, tmp_path):
@@ -134,18 +142,18 @@ from pathlib import Path
 import example_chip
 from example_chip.backend import SimulatedNpu, SimulatedProgram
 
-done = Path({done!r})
-targets = [replace(example_chip.NPU, name="{name}", tvm=dict(example_chip.NPU.tvm, mcpu="{name}"))]
+fault = Path({fault!r})
+targets = [replace(example_chip.NPU, name="broken-npu", tvm=dict(example_chip.NPU.tvm, mcpu="broken-npu"))]
 spaces = []
 
 
 class Program(SimulatedProgram):
     def call(self, inputs, outputs, calls, cold):
-        times = super().call(inputs, outputs, calls, cold)
-        if not done.exists():
-            done.touch()
-            {fault}
-        return times
+        if fault.exists():
+            text = fault.read_text()
+            fault.unlink()
+            exec(text)
+        return super().call(inputs, outputs, calls, cold)
 
 
 class Device(SimulatedNpu):
@@ -157,23 +165,23 @@ def backend(target):
     return Device()
 """
 FAULTS = {
-    "fails": ("raise OSError('link down')", "link down"),
-    "kills": ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
-    "forks": ("os.posix_spawn('/bin/sleep', ['sleep', '60'], {})", "of its own"),
+    "raise OSError('link down')": "link down",
+    "os.kill(os.getpid(), signal.SIGSEGV)": "SIGSEGV",
+    "os.posix_spawn('/bin/sleep', ['sleep', '60'], {})": "started 1 process of its own",
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_device_that_does_otherwise_costs_one_trial(fault, example, tmp_path, monkeypatch):
-    body, said = FAULTS[fault]
-    site, name = tmp_path / "site", f"npu-{fault}"
-    write(site, f"maker_{fault}", [name], BROKEN.format(name=name, fault=body, done=str(tmp_path / "done")))
+def test_a_device_that_does_otherwise_costs_one_trial(example, tmp_path, monkeypatch):
+    site, fault = tmp_path / "site", tmp_path / "fault"
+    write(site, "maker", ["broken-npu"], BROKEN.format(fault=str(fault)))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
-    with on_path(site), LocalExecutor(resolve(name), Policy("cold", 1)) as executor:
+    with on_path(site), LocalExecutor(resolve("broken-npu"), Policy("cold", 1)) as executor:
         session = executor.devices()[0].open(WORKLOAD, seed=0)
-        outcome = session.trial(DEFAULT)
-        assert outcome.status is Status.RUN_ERROR and said in outcome.error and "\n" not in outcome.error
-        assert session.trial(DEFAULT).status is Status.OK
+        for text, said in FAULTS.items():
+            fault.write_text(text)
+            outcome = session.trial(DEFAULT)
+            assert outcome.status is Status.RUN_ERROR and said in outcome.error and "\n" not in outcome.error
+            assert session.trial(DEFAULT).status is Status.OK
 
 
 @pytest.mark.parametrize("fault", ["outputs[0][0] += 1", "outputs[0].fill(0)"])

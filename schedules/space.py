@@ -80,7 +80,7 @@ class Space(ABC):
         """What the cost model sees of a schedule, without lowering it: the same names, in the same order, for every
         schedule of this space whatever the workload and the target; NaN where something is not known."""
 
-    def compiled_features(self, resources: Mapping[str, float] | None) -> dict[str, float]:
+    def compiled_features(self, resources: Mapping[str, Any] | None) -> dict[str, float]:
         """What the cost model sees besides of a schedule that was compiled, from what its trial noted of the kernel's
         ``resources``; NaN under the same names where there is no such trial (None). Nothing for most chips."""
         return {}

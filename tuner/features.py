@@ -42,7 +42,7 @@ class Context:
 
     def __init__(self, workload: Workload, target: Target, policy: Policy) -> None:
         self.workload, self.target, self.policy = workload, target, policy
-        self.resources: dict[Schedule, Mapping[str, float]] = {}
+        self.resources: dict[Schedule, Mapping[str, Any]] = {}
         self._spaces: dict[str, Space | None] = {}
 
     @cached_property
@@ -72,8 +72,9 @@ class Context:
 
     def compiled(self, schedule: Schedule, evidence: Mapping[str, Any]) -> None:
         """Take up what a trial's evidence says of the resources of its kernel, the first one where there are more."""
-        for resources in evidence.get("resources", ())[:1]:
-            self.resources[schedule] = resources
+        found = evidence.get("resources")
+        if isinstance(found, list) and found and isinstance(found[0], dict):
+            self.resources[schedule] = found[0]
 
     def row(self, schedule: Schedule, compiled: bool = True) -> np.ndarray | None:
         """The features of a schedule; None where its space, in its version, has nothing for this workload here.

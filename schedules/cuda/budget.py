@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from targets import Target
 
@@ -18,6 +19,7 @@ STRETCH = 1.2
 # Registers are given to a thread eight at a time: a warp gets 256.
 STEP = 8
 # What a cost model sees of a kernel that was compiled, see ``tuner.cuda.cubin.Resources``.
+TAKEN, MOST = ("threads", "registers", "shared", "spilled", "stack", "resident"), 1 << 40
 BUILT = ("built registers", "built shared", "built stack", "built resident")
 
 
@@ -93,14 +95,15 @@ class Budget:
         }
 
 
-def compiled_features(resources: Mapping[str, float] | None) -> dict[str, float]:
-    """What a cost model sees of a kernel by ptxas, of ``asdict(Resources)``; NaN of one that was not compiled."""
-    if resources is None:
+def compiled_features(resources: Mapping[str, Any] | None) -> dict[str, float]:
+    """What a cost model sees of a kernel by ptxas, of ``asdict(Resources)``; NaN of one that was not compiled.
+
+    A stranger's evidence may hold anything: what are no such figures are none.
+    """
+    given = [(resources or {}).get(name) for name in TAKEN]
+    figures = [value for value in given if isinstance(value, int) and 0 <= value < MOST]
+    if len(figures) < len(TAKEN):
         return dict.fromkeys(BUILT, math.nan)
-    counts = (
-        resources["registers"],
-        resources["shared"],
-        resources["spilled"] + resources["stack"],
-        resources["resident"] * resources["threads"],
-    )
+    threads, registers, shared, spilled, stack, held = figures
+    counts = (registers, shared, spilled + stack, held * threads)
     return {name: math.log2(1 + count) for name, count in zip(BUILT, counts, strict=True)}

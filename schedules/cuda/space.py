@@ -52,7 +52,7 @@ class CudaSpace(KnobSpace):
         """Those of the knobs, and of the budget."""
         return super().features(schedule) | self.budget(schedule.config).features(self.target)
 
-    def compiled_features(self, resources: Mapping[str, float] | None) -> dict[str, float]:
+    def compiled_features(self, resources: Mapping[str, Any] | None) -> dict[str, float]:
         return compiled_features(resources)
 
     @property

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from schedules.cuda.budget import BUILT, Budget, compiled_features, most_registers, resident
+from schedules.cuda.budget import Budget, most_registers, resident
 from schedules.operators.linear import Linear
 from schedules.space import spaces
 from schedules.workload import Workload
 from tests.schedules.test_cuda import BF16, H100
 from tuner.cuda.agreement import compared, table
-from tuner.cuda.cubin import Resources
 
 RESULTS = Path("docs/results")
 PAGE = Path("docs/cuda.md")
@@ -76,9 +74,3 @@ def test_what_would_spill_is_no_point_of_its_space():
     warp = tile | {"wgmma": 0, "pending": 0, "bulk": 0}
     assert not space.allows(warp) and space.allows(warp | {"across": 4})
     assert space.features(space.schedule(warp))["pressure"] > 1.2
-
-
-def test_features_of_what_was_compiled():
-    known = vars(Resources(registers=63, shared=1023, spilled=3, stack=4, threads=256, resident=2))
-    assert compiled_features(known) == pytest.approx(dict(zip(BUILT, (6, 10, 3, np.log2(513)), strict=True)))
-    assert all(np.isnan(value) for value in compiled_features(None).values())

@@ -13,10 +13,11 @@ from targets import Target
 from targets.backend import Backend, Program
 from targets.errors import InputError
 from targets.toolchain import present
-from tuner.cuda import artefact, cubin, driver
+from tuner.cuda import cubin, driver
+from tuner.cuda.artefact import Artefact
 from tuner.cuda.device import slack
 from tuner.cuda.driver import Driver, Gpu, NoDriver
-from tuner.cuda.program import GpuProgram, device
+from tuner.cuda.program import GpuProgram, gpu
 from tuner.cuda.serial_program import SerialProgram
 
 if TYPE_CHECKING:
@@ -79,15 +80,11 @@ class CudaBackend(Backend):
         return slack(arithmetic) if self.timed else 1.0
 
     def build(self, module: tvm.IRModule, target: Target, folder: Path) -> Path:
-        return artefact.write(folder, module, cubin.compile_source(source(module, target), target))
+        return Artefact.of(module, cubin.compile_source(source(module, target), target)).write(folder / "kernel.json")
 
     def load(self, artefact: Path, target: Target, device: str) -> Program:
-        return _load(artefact, device)
-
-
-def _load(file: Path, name: str) -> Program:
-    found = artefact.read(file)
-    return SerialProgram(found) if name == SERIAL else GpuProgram(found, device(int(name.partition(":")[2])))
+        found = Artefact.read(artefact)
+        return SerialProgram(found) if device == SERIAL else GpuProgram(found, gpu(int(device.partition(":")[2])))
 
 
 @cache

@@ -16,7 +16,7 @@ from tuner.cuda.driver import OUT_OF_MEMORY, DriverError
 
 
 @cache
-def device(ordinal: int) -> Device:
+def gpu(ordinal: int) -> Device:
     """The GPU of this process with that number, opened once.
 
     Raises:
@@ -28,10 +28,10 @@ def device(ordinal: int) -> Device:
 class GpuProgram(Program):
     """A kernel on a GPU."""
 
-    def __init__(self, artefact: Artefact, gpu: Device) -> None:
-        self.artefact, self.gpu = artefact, gpu
+    def __init__(self, artefact: Artefact, device: Device) -> None:
+        self.artefact, self.device = artefact, device
         self.notes: Mapping[str, Any] = artefact.notes
-        self._kernels = gpu.driver.load(artefact.code, artefact.launches)
+        self._kernels = device.driver.load(artefact.code, artefact.launches)
         # Never copied, so these arrays take no memory of the host.
         self._scratch = {name: np.empty(size, np.uint8) for name, size in artefact.scratch.items()}
         self._checked = False
@@ -60,18 +60,18 @@ class GpuProgram(Program):
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], calls: int, cold: bool
     ) -> Sequence[float]:
         arrays = dict(zip(self.artefact.arguments, [*inputs, *outputs], strict=True))
-        buffers = {name: self.gpu.buffer(array) for name, array in arrays.items()}
+        buffers = {name: self.device.buffer(array) for name, array in arrays.items()}
         for name, buffer in buffers.items():
             buffer.upload(arrays[name])
-        buffers |= {name: self.gpu.buffer(array) for name, array in self._scratch.items()}
+        buffers |= {name: self.device.buffer(array) for name, array in self._scratch.items()}
         addresses = {name: buffer.address for name, buffer in buffers.items()}
-        work = partial(self._kernels.start, addresses, self.gpu.stream)
+        work = partial(self._kernels.start, addresses, self.device.stream)
         if cold:
-            seconds = [self.gpu.cold(work) for _ in range(calls)]
+            seconds = [self.device.cold(work) for _ in range(calls)]
         elif calls == 1:
-            seconds = [self.gpu.timed(work)]
+            seconds = [self.device.timed(work)]
         else:
-            seconds = [self.gpu.warm(work, calls)] * calls
+            seconds = [self.device.warm(work, calls)] * calls
         for name, output in zip(self.artefact.arguments[len(inputs) :], outputs, strict=True):
             buffers[name].download(output)
         for name, buffer in buffers.items():

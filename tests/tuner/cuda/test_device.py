@@ -3,7 +3,6 @@ is noticed and what is timed. What a GPU does with it, only a GPU can say."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import numpy as np
@@ -14,8 +13,9 @@ from schedules.cuda.launch import Launch
 from targets.backend import DeviceLost
 from targets.errors import HeadstartError
 from tests.tuner.cuda.fake import SOURCE, driver
-from tuner.cuda import artefact, cubin
+from tuner.cuda import cubin
 from tuner.cuda import driver as real
+from tuner.cuda.artefact import Artefact
 from tuner.cuda.device import IN_A_ROW, Device
 from tuner.cuda.program import GpuProgram
 
@@ -54,12 +54,9 @@ def log(tmp_path):
 
 def program(gpu: Device, folder, name: str, launches=("ABC",), scratch=None) -> GpuProgram:
     """A program of ``fake_driver.c``; each launch takes three arrays, of which it writes the last."""
-    launch = {"name": "main_kernel", "grid": [2, 1, 1], "block": [32, 1, 1], "shared": 0}
-    (folder / "kernel.cubin").write_bytes(name.encode())
-    told = {"arguments": ["A", "B", "C"], "scratch": scratch or {}, "resources": []}
-    told["launches"] = [launch | {"arguments": list(names)} for names in launches]
-    (folder / "kernel.json").write_text(json.dumps(told))
-    return GpuProgram(artefact.read(folder / "kernel.json"), gpu)
+    started = tuple(Launch("main_kernel", tuple(names), (2, 1, 1), (32, 1, 1)) for names in launches)
+    made = Artefact(("A", "B", "C"), started, scratch or {}, (), name.encode(), "")
+    return GpuProgram(Artefact.read(made.write(folder / "kernel.json")), gpu)
 
 
 def arrays():
@@ -166,8 +163,3 @@ def test_the_driver_of_our_own_has_the_functions_of_nvidias(tmp_path):
     ]
     done = subprocess.run([cubin.nvcc(), *options, str(SOURCE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_launches_are_read_back():
-    launch = Launch("main_kernel", ("A",), (2, 1, 1), (32, 1, 1), 5)
-    assert Launch.from_json(json.loads(json.dumps(vars(launch)))) == launch

@@ -103,7 +103,7 @@ class Backend(ABC):
             folder: an empty one of this kernel alone, for whatever files building takes.
 
         Returns:
-            What ``load`` reads, in the folder.
+            What ``load`` reads, in the folder: one file that stands alone, since another machine may have the device.
 
         Raises:
             OverLimit: it needs more than the chip has.

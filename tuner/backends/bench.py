@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -106,8 +107,13 @@ class BackendBench:
                 done()
 
     def take(self, schedule: Schedule, artefact: Path, seconds: float) -> None:
-        """Have what the backend built of a schedule elsewhere, in so many seconds, for ``build``."""
-        self._ahead[schedule] = _Built(lower(self.workload, schedule, self.target), artefact, seconds)
+        """Have what the backend built of a schedule elsewhere, in so many seconds, for ``build``.
+
+        The next kernel may come in the same file, while a backend reads this one's as long as it runs.
+        """
+        kept = self._files.folder() / artefact.name
+        shutil.copyfile(artefact, kept)
+        self._ahead[schedule] = _Built(lower(self.workload, schedule, self.target), kept, seconds)
 
     def forget(self) -> None:
         """Drop what was built ahead."""

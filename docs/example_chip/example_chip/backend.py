@@ -60,7 +60,8 @@ class SimulatedNpu(Backend):
         return program
 
     def load(self, artefact: Path, target: Target, device: str) -> Program:
-        """Nothing is kept on the device between calls."""
+        """Nothing is kept on the device between calls. A file that came from another machine is no program yet."""
+        artefact.chmod(0o700)
         return SimulatedProgram(artefact)
 
 

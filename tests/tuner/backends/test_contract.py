@@ -98,19 +98,35 @@ def test_what_its_spaces_draw_is_right(case, target, backend):
 
 def test_outputs_are_written_in_place_and_inputs_left_alone(target, backend, tmp_path):
     workload = Workload.of(Linear(6, 32, 64))
-    artefact = backend.build(lower(workload, DEFAULT, target), target, tmp_path)
-    assert artefact.is_relative_to(tmp_path) and artefact.exists()
+    folder = tmp_path / "build"
+    folder.mkdir()
+    artefact = backend.build(lower(workload, DEFAULT, target), target, folder)
+    assert artefact.is_relative_to(folder) and artefact.is_file()
     inputs = [np.ascontiguousarray(array) for array in workload.inputs(np.random.default_rng(0))]
     before, expected = [array.copy() for array in inputs], workload.reference(inputs)
     output = np.empty(workload.output_arguments[0].shape, numpy_dtype(workload.output_arguments[0].dtype))
-    for _ in range(2):
-        program = backend.load(artefact, target, devices(target)[0])
+    # As it comes from a builder of a cluster: its bytes, and nothing that lay beside it.
+    carried = tmp_path / "elsewhere"
+    carried.write_bytes(artefact.read_bytes())
+    for path in (artefact, carried):
+        program = backend.load(path, target, devices(target)[0])
         for calls, cold in ((1, True), (3, False)):
             poison(output)
             times = program.call(inputs, [output], calls, cold)
             assert len(times) == (calls if backend.timed else 0)
             assert mismatch([output], expected, workload.tolerances) is None
     assert all(np.array_equal(now, then) for now, then in zip(inputs, before, strict=True))
+
+
+def test_a_kernel_outlives_the_file_that_it_came_in(case, target, backend, tmp_path):
+    """A builder of a cluster sends one after the other."""
+    bench = opened(backend, target, case.operators[0])
+    path = backend.build(lower(bench.workload, DEFAULT, target), target, tmp_path)
+    bench.take(DEFAULT, path, 0.5)
+    kernel = bench.build(DEFAULT)
+    path.write_bytes(b"the next one")
+    bench.run(kernel)
+    assert bench.measure(kernel, None).wrong is None and kernel.build_s == 0.5
 
 
 def test_inputs_are_read_anew_at_every_call(target, backend, tmp_path):

@@ -112,16 +112,14 @@ def _target(plugin: Any, name: str, origin: str) -> Target:
     lacking = [member for member in ("targets", "spaces", "backend") if not hasattr(plugin, member)]
     if lacking:
         raise InputError(f"{origin} lacks {', '.join(lacking)}, see docs/bring_your_own_chip.md")
-    try:
-        targets, fits = list(plugin.targets), callable(plugin.backend) and list(plugin.spaces) is not None
-    except TypeError:
-        targets, fits = [], False
-    if not fits or not all(isinstance(target, Target) for target in targets):
+    listed = all(isinstance(part, Sequence) for part in (plugin.targets, plugin.spaces))
+    targets = list(plugin.targets) if listed else []
+    if not listed or not callable(plugin.backend) or not all(isinstance(target, Target) for target in targets):
         raise InputError(f"{origin}: targets must be a list of Target, spaces one of classes, backend a function")
     found = [target for target in targets if target.name == name]
     if len(found) != 1:
-        listed = ", ".join(repr(target.name) for target in targets) or "nothing"
-        raise InputError(f"{origin} must have one target of that name; its targets are {listed}")
+        called = ", ".join(repr(target.name) for target in targets) or "nothing"
+        raise InputError(f"{origin} must have one target of that name; its targets are {called}")
     _check(found[0], origin)
     return found[0]
 

@@ -16,6 +16,7 @@ from cli._output import echo_json, progress_console, say, size
 from cli._service import Connection
 
 if TYPE_CHECKING:
+    from headstart_runtime.row_plan import BundleFamily
     from tuner.pulling import Pulled, Puller, Source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -107,7 +108,9 @@ def pulling(source: Source, prebuilt: bool) -> Iterator[tuple[Puller, Screen]]:
 def show_pulled(pulled: Pulled, lock_path: Path, as_json: bool) -> None:
     """What came of it."""
     lock, traffic, selection = pulled.lock, pulled.traffic, pulled.lock.selection
-    default = list(dict.fromkeys(kernel.names[0] for kernel in selection.kernels if not kernel.candidates))
+    default: dict[str, BundleFamily | None] = {
+        kernel.names[0]: selection.family_of(kernel) for kernel in selection.kernels if not kernel.candidates
+    }
     if as_json:
         echo_json(
             {
@@ -119,7 +122,7 @@ def show_pulled(pulled: Pulled, lock_path: Path, as_json: bool) -> None:
                 "model": selection.model,
                 "target": {"fingerprint": selection.target, "name": selection.target_name},
                 "kernels": len(selection.kernels),
-                "untuned": default,
+                "untuned": list(default),
                 "missing": dict(selection.missing),
                 "families": families_json(selection.families),
                 "requests": traffic.requests,
@@ -138,8 +141,10 @@ def show_pulled(pulled: Pulled, lock_path: Path, as_json: bool) -> None:
     say(f"{_shown(pulled.directory)}: {count} kernels of {selection.model} for {selection.target_name}, {made}.{went}")
     say(f"Bundle {lock.bundle.bundle}, pinned in {lock_path}.")
     print_families(selection.families)
-    if default:
-        say(f"Nothing is trusted as far as {lock.tier} for {', '.join(default)}: default schedule.")
+    if alone := [name for name, family in default.items() if family is None]:
+        say(f"Nothing is trusted as far as {lock.tier} for {', '.join(alone)}: default schedule.")
+    if some := [name for name, family in default.items() if family is not None]:
+        say(f"Default schedule for some numbers of rows: {', '.join(some)}.")
     if selection.missing:
         say(f"Not in Headstart yet: {', '.join(selection.missing)}")
 

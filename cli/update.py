@@ -56,7 +56,7 @@ def command(
             changes, new = puller.changes(deployment, plan), not puller.is_pinned(deployment, plan)
             screen.stop()
             if new and not as_json:
-                _show(changes, plan.selection)
+                _show(changes, pinned.selection, plan.selection)
             faster = changes.speedup is None or changes.speedup >= 1
             take = not new or yes or (not as_json and click.confirm("Take it?", default=faster))
             if take:
@@ -67,10 +67,11 @@ def command(
         show_pulled(pulled, lock, False)
 
 
-def _show(changes: Changes, to: Selection) -> None:
+def _show(changes: Changes, was: Selection, to: Selection) -> None:
     """The kernels that change, and what that is for a step."""
     if not changes.kernels:
-        say("The same schedules; the bundle was built anew.")
+        plans = was.families != to.families
+        say("The same kernels, by other plans." if plans else "The same schedules; the bundle was built anew.")
         return
     rows = []
     for change in changes.kernels:

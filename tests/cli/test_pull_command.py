@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cli._pull import show_pulled
 from tests.cli.session import folder, run
 from tests.tuning_db.deploy.depot import LIBRARY, Depot, library
-from tests.tuning_db.selecting import SELECTION, candidate, kernel
+from tests.tuning_db.selecting import ROWS, SELECTION, candidate, kernel
+from tuner.pulling import Pulled, Traffic
+from tuning_db.deploy.lock import Lock, Origin
+from tuning_db.published import Prebuilt
 
 FASTER = replace(SELECTION, kernels=(kernel(1, candidate("reproduced", 5, 5e-4)), kernel(2)))
 SLOWER = replace(SELECTION, kernels=(kernel(1, candidate("reproduced", 6, 8e-3)), kernel(2)))
@@ -23,6 +28,9 @@ def depot(tmp_path: Path) -> Iterator[Depot]:
         made.publish()
         made.sign()
         yield made
+
+
+ROWS_PULL = ("pull", "tiny", "--prebuilt", "--target", SELECTION.target, "-o", "b")
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
@@ -77,10 +85,25 @@ def test_what_is_wrong_is_said_in_a_line(depot: Depot, tmp_path: Path) -> None:
         (("rollback",), "nothing is known on this machine"),
         (("pull", "tiny", "--from", "http://", "-o", "b", "--target", SELECTION.target), "is no URL of a service"),
         (("pull", "tiny", "--from", depot.url, "--root", "absent.json", "-o", "b"), "cannot read absent.json"),
+        ((*ROWS_PULL, "--tokens", "4,16", "--from", depot.url), "nothing of tiny for decode-t4-b4-kv4096-"),
+        ((*ROWS_PULL, "--tokens", "4,x", "--from", depot.url), "'4,x' is not a number, or several with commas"),
     ):
         said = run(*words)
         assert said.code in (1, 2)
-        assert told in said.err
-        assert said.err.count("\n") == 1
+        lines = [line for line in said.err.splitlines() if not line.startswith("trusting ")]
+        assert len(lines) == 1 and told in lines[0]
         assert said.out == ""
     assert not (tmp_path / "b").exists()
+
+
+def test_families_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    lock = Lock(Origin("tiny.db"), "reproduced", "0" * 64, ROWS.chosen("reproduced"), "here", Prebuilt("b" * 64, {}))
+    pulled = Pulled(Path("b"), lock, True, Traffic())
+    show_pulled(pulled, Path("headstart.lock"), False)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "op1 │ linear │ 1 to 16 │ 4, 16, any" in out
+    assert "Nothing is trusted as far as reproduced for op2: default schedule." in out
+    assert "Default schedule for some numbers of rows: op1." in out
+    show_pulled(pulled, Path("headstart.lock"), True)
+    (family,) = json.loads(capsys.readouterr().out)["families"]
+    assert family == {"names": ["op1"], "operator": "linear", "largest": 16, "kernels": [4, 16]}

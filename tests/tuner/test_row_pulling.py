@@ -207,6 +207,11 @@ def test_from_a_service(pulled: Pulled, service: Service, hands: Hands, target: 
     assert (there.lock.made, there.lock.bundle) == (THERE, pulled.lock.bundle)
     assert there.lock.selection.families == pulled.lock.selection.families
     assert puller.pull(deployed(), wish_again(there.lock)).changed is False
+    # Without a connection and a lock file, the cache knows what was pulled for these steps.
+    (tmp_path / "a" / "headstart.lock").unlink()
+    offline, deployed, _ = at(tmp_path / "a", url)
+    offline.source = replace(offline.source, offline=True)
+    assert offline.pull(deployed(), wish).lock == there.lock
     # One step alone has them too, and a step of which nothing is offered is no harm to a bundle with families.
     other, elsewhere, said = at(tmp_path / "other", url, prebuilt=True)
     one = other.pull(elsewhere(), wish_for(url, "tiny", {**GIVEN, "tokens": (5, 12)}, "host", "reproduced"))

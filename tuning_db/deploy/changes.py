@@ -104,7 +104,11 @@ def changes(before: Selection, after: Selection) -> Changes:
     gone = [kernel for id, kernel in was.kernels.items() if id not in is_now.kernels and after.family_of(kernel)]
     pairs = [_change(kernel, was, is_now) for kernel in (*after.kernels, *gone)]
     timed = [pair for pair in pairs if pair.speedup is not None]
-    changed = [pair for pair in pairs if _trial(pair.before) != _trial(pair.after)]
+    # Of a family, one that others stood in for before is another one too, whatever its schedule.
+    new = {id for id, kernel in is_now.kernels.items() if id not in was.kernels and before.family_of(kernel)}
+    changed = [
+        pair for pair in pairs if _trial(pair.before) != _trial(pair.after) or pair.gone or pair.kernel.workload in new
+    ]
     return Changes(
         kernels=tuple(sorted(changed, key=lambda pair: -pair.gain)),
         step_before=fsum(pair.kernel.calls * (pair.seconds[0] or 0.0) for pair in timed),

@@ -232,4 +232,9 @@ def test_what_changes_of_a_family_is_told_at_its_rows() -> None:
     back = {change.kernel.params["m"]: change for change in changes(after, before).kernels}
     assert (back[4].seconds, back[4].used) == ((5e-4, 1e-3), "measured")
     assert found[4].to_json()["tier"] is None
+    # Kernels with the default schedule come and go as well, though no trial tells of them.
+    plain = timed(replace(one, kernels=one.kernels[:-1], families=(alone,)))
+    for was, then, used in ((one, plain, "others"), (plain, one, "default")):
+        (change,) = changes(was, then).kernels
+        assert (change.kernel.params["m"], change.used, change.seconds) == (4, used, (None, None))
     assert {step["tokens"] for step in Selection.loads(before.dumps()).steps} == {FEWER["tokens"], 16}

@@ -109,6 +109,8 @@ def _words(event: str, data: Row) -> str:
         return f"whoever ran it is gone: process {data['pid']} on {data['host']}, last heard of {last}"
     if event == "trouble":
         return f"cannot begin: {data['reason']}; again in {duration(data['again_s'])}"
+    if event == "device":
+        return f"{data['machine']} {data['device']} was {data['state']}: {data['detail']}"
     if event == "note":
         return str(data["text"])
     if event == "plan":

@@ -85,9 +85,8 @@ def queue(
     from tuning_db.job_life import standing
     from tuning_db.store import Store
 
-    request = Request(model, tuple(steps), target, cache, length, trials, within, skip_unsupported, ray)
+    kept = Request(model, tuple(steps), target, cache, length, trials, within, skip_unsupported, ray).checked(db)
     with Store.open(db) as store:
-        kept = request.checked(db)
         job = standing(store, store.job(store.queue_job(kept, share)), time.time())
         waiting = len(store.jobs("queued"))
     if as_json:

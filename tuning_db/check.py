@@ -13,6 +13,7 @@ from targets.errors import HeadstartError
 from tuning_db.audit import problems
 from tuning_db.claim import judged
 from tuning_db.history import doubts_of, keys, replay, seen, turns_of
+from tuning_db.jobs import unreadable_jobs
 from tuning_db.migrations import migrations
 from tuning_db.misses import unreadable_misses
 from tuning_db.records import Key, Status
@@ -48,6 +49,7 @@ def check(store: Store) -> list[Finding]:
                 _keys,
                 _leads,
                 _misses,
+                _jobs,
                 _repositories,
             ):
                 findings.extend(part(store))
@@ -206,3 +208,8 @@ def _repositories(store: Store) -> Iterator[Finding]:
 def _misses(store: Store) -> Iterator[Finding]:
     for workload, problem in unreadable_misses(store):
         yield Finding(f"miss of {workload}", problem)
+
+
+def _jobs(store: Store) -> Iterator[Finding]:
+    for job, problem in unreadable_jobs(store):
+        yield Finding(f"job {job}", problem)

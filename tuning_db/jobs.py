@@ -7,7 +7,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from targets.digest import canonical_json
@@ -264,6 +264,25 @@ class Jobs(Connection):
         """The least turn of the jobs that wait or run, so that one that joins them owes and is owed nothing."""
         sql = "SELECT min(turn) FROM job WHERE state IN ('queued', 'running') AND queued IS NOT NULL"
         return float(self.value(sql) or 0.0)
+
+
+def unreadable_jobs(db: Connection) -> Iterator[tuple[str, str]]:
+    """Jobs that nobody could have made, and what is wrong with them."""
+    for row in db.rows("SELECT id, spec, state FROM job ORDER BY id"):
+        if row["state"] not in OPEN + ENDED:
+            yield row["id"], f"unknown state {row['state']!r}"
+        yield from _unreadable(row["id"], row["spec"])
+    for row in db.rows("SELECT job, data FROM job_log ORDER BY seq"):
+        yield from _unreadable(row["job"], row["data"])
+
+
+def _unreadable(job: str, text: str) -> Iterator[tuple[str, str]]:
+    try:
+        good = isinstance(json.loads(text), dict)
+    except ValueError:
+        good = False
+    if not good:
+        yield job, "what it keeps is not a JSON object"
 
 
 def _here() -> tuple[str, int]:

@@ -32,6 +32,15 @@ def test_times(value: float | None, text: str) -> None:
     assert units.times(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.4, "0 s"), (99.4, "99 s"), (100.0, "2 min"), (3569.0, "59 min"), (3700.0, "1 h 02 min"),
+     (172799.0, "2 d 00 h"), (190000.0, "2 d 05 h")],
+)  # fmt: skip
+def test_duration(value: float | None, text: str) -> None:
+    assert units.duration(value) == text
+
+
 def test_size_and_percent() -> None:
     assert units.size(None) == units.percent(None) == "-"
     assert units.size(1023) == "1023 B" and units.size(1536) == "1.5 KiB" and units.size(2**45) == "32.0 TiB"

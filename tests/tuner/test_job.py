@@ -136,6 +136,30 @@ def test_a_job_that_is_told_to_stop_ends_after_the_trial(store):
     assert store.value("SELECT state FROM job WHERE id = ?", (job.id,)) == "interrupted"
 
 
+def test_a_job_that_another_process_cancels_ends_soon_and_stays_so(store, monkeypatch):
+    monkeypatch.setattr("tuner.job.BEAT_S", 0.0)
+
+    def cancel(event: Event) -> None:
+        if len(executor.ran) == 3:
+            with Store.open(store.path) as other:
+                other.cancel_job(job.id)
+
+    executor = Simulated(lambda s: 1e-3)
+    job = Job(store, executor, [task_of(store)], Budget(trials=30), listener=cancel, seed=0)  # type: ignore[arg-type]
+    job.run()
+    assert job.interrupted and len(executor.ran) < 10
+    assert store.job(job.id)["state"] == "cancelled"
+
+
+def test_a_job_that_the_database_has_already_is_left_to_whoever_runs_it(store):
+    id = store.queue_job({})
+    store.take_job()
+    job = Job(store, Simulated(lambda s: 1e-3), [task_of(store)], Budget(trials=2), seed=0, id=id)  # type: ignore[arg-type]
+    job.run()
+    assert store.job(id)["state"] == "running" and store.job_trials(id)["trials"] == 2
+    assert len(store.jobs()) == 1
+
+
 def test_failures_are_kept_with_their_reason_and_never_crowned(store):
     task = task_of(store)
     run(store, [task], lambda schedule: 1e-3 if schedule == DEFAULT else None, trials=12)

@@ -41,6 +41,11 @@ HARM = {
     "DELETE FROM trial": ("champion", "not there"),
     "DELETE FROM schedule": ("trial", "names a schedule that is not there"),
     "UPDATE champion SET trial = (SELECT id FROM trial WHERE status <> 'ok')": ("champion of w", "build_error"),
+    "UPDATE job SET spec = '{'": ("job j", "not a JSON object"),
+    "INSERT INTO job SELECT 'j0', spec, 'asleep', 1, 0, 0, NULL, NULL, NULL, NULL, '', NULL FROM job LIMIT 1": (
+        "job j0",
+        "unknown state 'asleep'",
+    ),
     "UPDATE miss SET count = 0": ("miss of w", "count: must be"),
     "UPDATE miss SET params = '{'": ("miss of w", "cannot be read"),
     "UPDATE miss SET account = 'a0'": ("miss of w", "an account that is not there"),

@@ -41,8 +41,11 @@ def look_at(night: Night, lines: Sequence[Mapping[str, Any]], made: Sequence[Tri
     if events["trouble"]:
         last = [line["data"]["reason"] for line in lines if line["event"] == "trouble"][-1]
         found.append(f"a job could not begin {_times(events['trouble'])}, last: {last}")
+    found += _few(_devices(lines))
     if died := sum(trial.status in DIED for trial in made):
-        found.append(f"{died} of {len(made)} trials ended their worker or were stopped; `failed` has the reasons")
+        found.append(
+            f"{died} of {len(made)} trials ended their worker or were stopped; the failed trials have the reasons"
+        )
     disturbed = [trial for trial in made if trial.evidence.get("disturbed") and not trial.evidence.get("settled")]
     if made and len(disturbed) > DISTURBED * len(made):
         often = Counter(trial.machine for trial in disturbed).most_common(1)[0][0]
@@ -74,6 +77,12 @@ def _few(lines: Any) -> list[str]:
 def _failures(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     told = [line["data"] for line in lines if line["event"] == "failure"]
     return {data["workload"]: data["reason"] for data in told}
+
+
+def _devices(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Devices of clusters that were lost, or could not be used."""
+    told = [line["data"] for line in lines if line["event"] == "device"]
+    return list(dict.fromkeys(f"{d['machine']} {d['device']} was {d['state']}: {d['detail']}" for d in told))
 
 
 def _reason(job: str, lines: Sequence[Mapping[str, Any]]) -> str:

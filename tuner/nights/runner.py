@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from targets import resolve
 from targets.errors import HeadstartError, InputError, first_line
+from tuner.executor import Executor
 from tuner.executors import executor_for
 from tuner.job import Event, Job
 from tuner.nights.heart import Heart
@@ -26,6 +28,8 @@ SLICE_S = 300.0
 # Times in a row that a job may be unable to begin, as where a cluster is away, and seconds to wait after each.
 PATIENCE_S = (30.0, 120.0, 600.0)
 POLL_S = 1.0
+# Slices in which a workload is tried that cannot be tuned, as where it does not fit into memory.
+TRIES = 2
 
 Row = dict[str, Any]
 
@@ -54,9 +58,9 @@ class Runner:
         self.stopped = False
         self._start = time.monotonic()
         self._job: Job | None = None
-        # Of this night: workloads of a job that did not load, with the reason; and jobs that could not begin, with how
-        # often in a row and when to try again.
-        self._failures: dict[str, dict[str, str]] = {}
+        # Of this night: how often a workload of a job could not be tuned; and jobs that could not begin, with how often
+        # in a row, and when to try again.
+        self._failures: dict[str, Counter[str]] = {}
         self._troubled: dict[str, tuple[int, float]] = {}
 
     def run(self) -> None:
@@ -107,10 +111,10 @@ class Runner:
         except KeyboardInterrupt:
             self.stopped = True
             end, data = "queued", {}
-        except InputError as error:
-            end, data = "failed", {"reason": str(error)}
         except HeadstartError as error:
-            end, data = self._trouble(id, str(error))
+            # What is wrong with a cluster may be better in a while; what was asked for is not.
+            lasting = isinstance(error, InputError) and not row["spec"].get("ray")
+            end, data = ("failed", {"reason": str(error)}) if lasting else self._trouble(id, str(error))
         except Exception as error:  # whatever it is must not end the night for the others
             end, data = "failed", {"reason": first_line(error)}
         finally:
@@ -134,22 +138,32 @@ class Runner:
             self._note_plan(id, plan_of(models, tasks))
             with executor_for(chip, policy, request.ray) as executor:
                 job = job_for(self.store, executor, tasks, budget, models, listener=self._listen(row), id=id)
-                known = self._failures.setdefault(id, {})
-                job.failures |= known
-                self._job = job
-                if self.over:
-                    job.stop()
-                job.run()
+                self._run(job, executor)
             self._troubled.pop(id, None)
-            for workload in sorted(set(job.failures) - set(known)):
-                self.store.log_job(id, "failure", {"workload": workload, "reason": job.failures[workload]})
-            known |= job.failures
         self.store.heartbeat(id, budget.progress(job.tasks))
         if job.interrupted or budget.ended:
             return "queued", {}
         if tasks and all(task.workload.id in job.failures and task.champion is None for task in tasks):
             return "failed", {"reason": f"no workload could be tuned: {job.failures[tasks[0].workload.id]}"}
         return "done", {}
+
+    def _run(self, job: Job, executor: Executor) -> None:
+        """Run a job for its slice, and keep what went wrong with workloads and devices."""
+        failures = self._failures.setdefault(job.id, Counter())
+        given_up = {workload: "tried in vain" for workload, count in failures.items() if count >= TRIES}
+        job.failures |= given_up
+        self._job = job
+        if self.over:
+            job.stop()
+        try:
+            job.run()
+        finally:
+            for device in executor.status():
+                if device.state in ("lost", "refused"):
+                    self.store.log_job(job.id, "device", device.to_json())
+        for workload in sorted(set(job.failures) - set(given_up)):
+            self.store.log_job(job.id, "failure", {"workload": workload, "reason": job.failures[workload]})
+            failures[workload] += 1
 
     def _note(self, id: str, text: str) -> None:
         self.store.log_job(id, "note", {"text": text})

@@ -13,6 +13,7 @@ from schedules.schedule import Schedule
 from targets import Target
 from targets.errors import HeadstartError, InputError
 from tests.tuner.test_job import CHIP, Simulated
+from tuner.executor import DeviceStatus
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.nights.request import Request
 from tuner.nights.runner import Runner
@@ -23,6 +24,17 @@ from tuning_db.store import Store
 
 class PowerLoss(BaseException):
     """Ends the process in the middle, as far as one process can do that to itself."""
+
+
+class Cluster(Simulated):
+    """Of which one other device is lost."""
+
+    def status(self) -> list[DeviceStatus]:
+        """What is said of both."""
+        return [
+            DeviceStatus("here", "simulated", "ready", len(self.ran), 1.0, ""),
+            DeviceStatus("there", "simulated", "lost", 0, 0.0, "it said nothing"),
+        ]
 
 
 class World:
@@ -42,7 +54,7 @@ class World:
         """In the place of ``executor_for``."""
         if ray in self.away:
             raise HeadstartError(f"no cluster at {ray}")
-        made = Simulated(self.seconds)
+        made = Cluster(self.seconds)
         made.policy = policy  # type: ignore[misc]
         yield made
 

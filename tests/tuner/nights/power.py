@@ -39,6 +39,7 @@ class Told:
     ran_s: float
     logged: int
     problems: int
+    reasons: tuple[str, ...]
 
 
 def fail(
@@ -99,6 +100,7 @@ def fail(
             ran_s=ran,
             logged=sum(line["event"] == "lost" for line in store.job_log()),
             problems=len(check(store)),
+            reasons=tuple(str(line["data"]["reason"]) for line in store.job_log() if "reason" in line["data"]),
         )
 
 

@@ -80,7 +80,7 @@ def test_a_job_that_runs_stops_soon_where_another_process_says_so(store: Store, 
     night(store, listener=listen)
     state = "paused" if change == "pause_job" else "cancelled"
     assert store.job(job)["state"] == state and len(made) <= 8
-    assert events(store, job)[-1] == state
+    assert events(store, job)[-2:] == [state, "device"]
     if state == "paused":
         store.resume_job(job)
         night(store)

@@ -10,7 +10,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/headstart tune deepseek-v4-flash --phase decode --tokens 16 --ep 8 --for 3m --db $(DB)
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
 
+# For what is only to be right: LLVM takes a fraction of the time where it is not to optimise.
+UNOPTIMISED = Target("unoptimised", "any", "any", {"kind": "llvm", "opt-level": 0}, 1, 128)
 ZEN4 = Target("zen4", "AMD", "EPYC 9004", {"kind": "llvm", "mcpu": "znver4", "num-cores": 2}, 2, 512)
 
 
@@ -254,8 +257,11 @@ def outputs(module: Any, work: Workload, target: Target, arrays: list[np.ndarray
     return [tensor.numpy().astype(np.float64) for tensor in tensors[len(arrays) :]]
 
 
-def unscheduled(work: Workload) -> Any:
-    """The program as it is."""
+@cache
+def as_written(name: str) -> list[np.ndarray]:
+    """What a program computes of its ``inputs`` without a schedule."""
     import tvm
 
-    return tvm.IRModule({"main": work.prim_func.with_attr("global_symbol", "main")})
+    work = workload(name)
+    unscheduled = tvm.IRModule({"main": work.prim_func.with_attr("global_symbol", "main")})
+    return outputs(unscheduled, work, UNOPTIMISED, inputs(work))

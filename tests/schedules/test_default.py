@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from programs import PROGRAMS, ZEN4, host, inputs, outputs, unscheduled, workload
+from programs import PROGRAMS, ZEN4, as_written, host, inputs, outputs, workload
 
 from schedules.compare import mismatch
 from schedules.operator import operators
@@ -26,9 +26,8 @@ def scheduled(work: Workload, target: Target = TARGET):
 def test_program_is_right(name: str) -> None:
     work = workload(name)
     arrays = inputs(work)
-    expected = outputs(unscheduled(work), work, TARGET, arrays)
     found = outputs(scheduled(work), work, TARGET, arrays)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(found, as_written(name), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4)
 
 

@@ -13,6 +13,8 @@ from schedules.operator import Arrays, Operator, make_operator, operators
 from schedules.workload import Workload
 from targets.errors import InputError
 
+# Programs are to be right here; how fast LLVM makes them is nothing to wait for.
+UNOPTIMISED = {"kind": "llvm", "opt-level": 0}
 EXAMPLES = [example for kind in operators().values() for example in kind.examples()]
 IDS = [f"{example.name}-{example.label}".replace(" ", "_") for example in EXAMPLES]
 every_example = pytest.mark.parametrize("op", EXAMPLES, ids=IDS)
@@ -47,7 +49,7 @@ def test_unscheduled_build_matches_the_reference(op: Operator) -> None:
         for a, r in zip(workload.output_arguments, reference_of(op), strict=True)
     ]
     tensors = [tvm.runtime.tensor(array) for array in (*inputs_of(op), *outputs)]
-    tvm.compile(workload.prim_func, {"kind": "llvm"})["main"](*tensors)
+    tvm.compile(workload.prim_func, UNOPTIMISED)["main"](*tensors)
     assert verdict(op, [t.numpy() for t in tensors[-len(outputs) :]]) is None
     for tensor, array in zip(tensors, inputs_of(op), strict=False):
         assert tensor.numpy().tobytes() == array.tobytes(), "an input was written to"
@@ -191,7 +193,7 @@ def test_topk_of_ties_zeros_and_infinities() -> None:
     ]
     x = np.array(rows, np.float32)
     out = tvm.runtime.tensor(np.full((4, 3), -1, np.int32))
-    tvm.compile(op.prim_func(), {"kind": "llvm"})["main"](tvm.runtime.tensor(x), out)
+    tvm.compile(op.prim_func(), UNOPTIMISED)["main"](tvm.runtime.tensor(x), out)
     expected = [[0, 1, 2], [0, 2, 5], [0, 1, 3], [2, 3, 4]]
     assert out.numpy().tolist() == op.reference([x])[0].tolist() == expected
 
@@ -202,7 +204,7 @@ def built(op: Operator, arrays: Arrays) -> Arrays:
 
     outputs = [np.full(r.shape, 0x5A, np.uint8).astype(r.dtype) for r in reference_of(op)]
     tensors = [tvm.runtime.tensor(array) for array in (*arrays, *outputs)]
-    tvm.compile(op.prim_func(), {"kind": "llvm"})["main"](*tensors)
+    tvm.compile(op.prim_func(), UNOPTIMISED)["main"](*tensors)
     return [tensor.numpy() for tensor in tensors[-len(outputs) :]]
 
 
@@ -254,7 +256,7 @@ def test_sparse_mqa_of_no_rows_and_one(sink: bool) -> None:
     arrays = op.inputs(np.random.default_rng(0))
     arrays[2][:] = [[-1, -1, -1], [-1, 5, -1]]
     out = tvm.runtime.tensor(np.full((2, 2, 4), np.nan, np.float32))
-    tvm.compile(op.prim_func(), {"kind": "llvm"})["main"](*map(tvm.runtime.tensor, arrays), out)
+    tvm.compile(op.prim_func(), UNOPTIMISED)["main"](*map(tvm.runtime.tensor, arrays), out)
     logits = arrays[0][1] @ arrays[1][5] * arrays[3]
     share = 1 / (1 + np.exp(arrays[4] - logits)) if sink else np.ones(2)
     expected = np.stack([np.zeros((2, 4)), share[:, None] * arrays[1][5, :4]])
@@ -273,7 +275,7 @@ def test_compress_leaves_out_rows_whose_score_is_minus_infinity() -> None:
     x[:7, 16:] = -np.inf
     arrays[4][:], arrays[5][:] = 1, 0
     out = tvm.runtime.tensor(np.full((1, 8), np.nan, np.float32))
-    tvm.compile(op.prim_func(), {"kind": "llvm"})["main"](*map(tvm.runtime.tensor, arrays), out)
+    tvm.compile(op.prim_func(), UNOPTIMISED)["main"](*map(tvm.runtime.tensor, arrays), out)
     keys = x[7, 8:16]
     expected = keys / np.sqrt(np.mean(keys**2)) * arrays[3]
     for found in (out.numpy()[0], op.reference(arrays)[0][0]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import signal
 import subprocess
 import sys
@@ -53,16 +54,35 @@ def test_writing_beside_an_array_is_seen_and_mended(offset, harm):
     assert guarded.harm() is None
 
 
-@pytest.mark.parametrize(
-    "writable, offset",
-    [(False, 0), (False, 59), (True, 64), (True, GUARD), (True, -8192), (True, -GUARD)],
-    ids=["start of an input", "end of an input", "behind", "far behind", "before", "far before"],
-)
-def test_what_lies_further_away_cannot_be_written(writable, offset):
-    code = (
-        "import ctypes, numpy as np; from tuner.guarded import guard;"
-        f"made = guard(np.ones((3, 5), np.float32), {writable});"
-        f"print('made', flush=True); ctypes.memset(made.array.ctypes.data + {offset}, 0, 1)"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert run.stdout == "made\n" and run.returncode == -signal.SIGSEGV
+AWAY = {
+    "start of an input": (False, 0),
+    "end of an input": (False, 59),
+    "behind": (True, 64),
+    "far behind": (True, GUARD),
+    "before": (True, -8192),
+    "far before": (True, -GUARD),
+}
+# One process that starts another for each place, so that what they need is loaded once.
+POKING = """
+import ctypes, json, os, sys
+import numpy as np
+from tuner.guarded import guard
+
+ends = {}
+for name, (writable, offset) in json.loads(sys.argv[1]).items():
+    child = os.fork()
+    if not child:
+        made = guard(np.ones((3, 5), np.float32), writable)
+        os.write(1, f"{name}\\n".encode())
+        ctypes.memset(made.array.ctypes.data + offset, 0, 1)
+        os._exit(0)
+    ends[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(json.dumps(ends))
+"""
+
+
+def test_what_lies_further_away_cannot_be_written():
+    run = subprocess.run([sys.executable, "-c", POKING, json.dumps(AWAY)], capture_output=True, text=True, check=False)
+    *made, ends = run.stdout.splitlines()
+    assert made == list(AWAY)
+    assert json.loads(ends) == dict.fromkeys(AWAY, -signal.SIGSEGV)

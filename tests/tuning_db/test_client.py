@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -103,22 +102,21 @@ def test_a_race_through_the_client(opened: Open, service: Service) -> None:
 
 
 def test_a_file_is_served_to_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[Path, int, int]] = []
     bind = socket.socket.bind
 
     def look(bound: socket.socket, address: Any) -> None:
         bind(bound, address)
         if bound.family == socket.AF_UNIX:
             folder = Path(address).parent
-            seen.append((stat.S_IMODE(folder.stat().st_mode), folder.stat().st_uid))
+            seen.append((folder, stat.S_IMODE(folder.stat().st_mode), folder.stat().st_uid))
 
     monkeypatch.setattr(socket.socket, "bind", look)
-    before = set(os.listdir(tempfile.gettempdir()))
     with connect(str(service.db), account="lab") as client:
         assert client.get(at("account"))["role"] == "publisher"
-    assert seen == [(0o700, os.getuid())]
-    left = set(os.listdir(tempfile.gettempdir())) - before
-    assert not [name for name in left if name.startswith("headstart-")]
+    ((folder, mode, owner),) = seen
+    assert (mode, owner) == (0o700, os.getuid())
+    assert not folder.exists()
 
 
 def test_what_a_service_has_in_the_making_stays(service: Service) -> None:

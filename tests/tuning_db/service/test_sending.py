@@ -94,7 +94,7 @@ def test_a_receipt_that_proves_something_else(race: Service, tmp_path: Path) -> 
     assert "does not show that entry" in wrong(lambda it: it["receipt"].update(entry=changed))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"x" * 10_000_000])
+@pytest.mark.parametrize("content", [b"", b"{}", b"x" * 10_000_000], ids=["empty", "other", "long"])
 def test_what_is_no_envelope(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     for path in (tmp_path / "x", tmp_path / "none", tmp_path):

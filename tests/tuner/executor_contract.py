@@ -1,7 +1,7 @@
 """What every executor keeps: a trial may do anything to its process; the job gets an outcome and goes on.
 
 Its tests are run by the modules of the executors, each of which has a fixture ``session``: a small linear layer on one
-of its devices, whose workers know the hostile space, with 2 s to build and 3 s to run.
+of its devices, whose workers know the hostile space, with 4 s to build and 4 s to run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tuning_db.records import Status
 
 HOSTILE = Path(__file__).parent / "hostile"
 KINDS = runpy.run_path(str(HOSTILE / "spaces" / "hostile.py"))["Hostile"].KINDS
-LIMITS = Limits(build=2.0, run=3.0)
+LIMITS = Limits(build=4.0, run=4.0)
 
 
 def opened(device: Device) -> Session:
@@ -46,7 +46,7 @@ class ExecutorContract:
         "kind, status, reason",
         [
             ("die", Status.RUN_ERROR, "died: exit code 7"),
-            ("hang", Status.TIMEOUT, "longer than 2 s"),
+            ("hang", Status.TIMEOUT, "longer than 4 s"),
             ("refuse", Status.BUILD_ERROR, "vectorize"),
             ("crash", Status.RUN_ERROR, "SIGABRT"),
             ("lie", Status.WRONG_OUTPUT, "32 of 32 elements wrong"),

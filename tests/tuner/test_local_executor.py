@@ -40,7 +40,7 @@ class TestLocalExecutor(ExecutorContract):
         ("forge", Status.RUN_ERROR, "something else than an answer"),
         ("flood", Status.RUN_ERROR, "something else than an answer"),
         ("close", Status.RUN_ERROR, "died: exit code"),
-        ("spin", Status.TIMEOUT, "longer than 3 s"),
+        ("spin", Status.TIMEOUT, "longer than 4 s"),
         ("leave", Status.RUN_ERROR, "died: exit code 7"),
         ("spill", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments"),
         ("reach", Status.WRONG_OUTPUT, "argument C: written before its start"),

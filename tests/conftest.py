@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from headstart_runtime.bundle import Bundle
+
+# A machine that is busy with other tests is no reason for one to fail.
+settings.register_profile("headstart", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headstart")
 
 MACHINES = Path(__file__).parent / "machines"
 

@@ -70,6 +70,7 @@ def test_the_table_fits_and_nothing_is_lost(width: int, monkeypatch: pytest.Monk
 
 def test_a_run_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lineup, "_installed", lambda name: name != "torch")
+    monkeypatch.setattr("tuner.bench.rounds.AGAIN", 0)
     page = tmp_path / "page.html"
     words = ("linear", "m=2", "n=64", "k=64", "--trials", "1", "--rounds", "2", "--block", "0.01s", "--json")
     done = bench(*words, "--db", str(tmp_path / "x.db"), "--html", str(page))

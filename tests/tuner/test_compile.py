@@ -206,7 +206,7 @@ print(json.dumps(wrong))
 def loaded_elsewhere(path: Path, library: str) -> dict[str, Any]:
     """Run every kernel of a bundle in a fresh process; what was wrong, by kernel and way of calling."""
     command = [sys.executable, "-c", RUN, str(path), library]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

@@ -23,7 +23,7 @@ def test_the_old_model_serves_until_the_new_one_is_there(monkeypatch):
     ready, train = threading.Event(), CostModel.train
 
     def slow(self, sets):
-        ready.wait(10)
+        ready.wait(60)
         train(self, sets)
 
     learner = Learner()

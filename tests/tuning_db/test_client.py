@@ -26,7 +26,7 @@ from tuning_db.possession import prove
 from tuning_db.readers import record, text
 from tuning_db.store import Store
 
-QUICK = Patience(connect_s=5, read_s=5, answer_s=5, tries=3, pause_s=0.001)
+QUICK = Patience(connect_s=60, read_s=60, answer_s=60, tries=3, pause_s=0.001)
 OK = http(b'{"answer": 1}')
 Open = Callable[..., AbstractContextManager[Client]]
 

@@ -57,7 +57,7 @@ from tuning_db.selection import SelectedKernel, Selection
 BASE = "/v1/repositories/public/"
 LIBRARY = bytes(range(256)) * 400
 WISH = Wish("tiny", STEP, SELECTION.target, SELECTION.target_name, "reproduced")
-HASTE = Patience(connect_s=5, read_s=5, answer_s=5, tries=4, pause_s=0.001)
+HASTE = Patience(connect_s=60, read_s=60, answer_s=60, tries=4, pause_s=0.001)
 ONCE = replace(HASTE, tries=1)
 ROLES = ("root", "targets", "champions", "snapshot", "timestamp")
 

@@ -59,7 +59,7 @@ def run_alone(path: Path, runtime: Path, scratch: Path, *more: str) -> None:
     site = _packages(scratch / "site", "numpy", "tvm_ffi", "apache_tvm_ffi", "typing_extensions", *more)
     # Neither this folder, nor the environment, nor what is installed.
     command = [sys.executable, "-I", "-S", "-c", RUN, str(path), str(arrays), str(runtime), str(site)]
-    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
     assert said == {"runtime": str(runtime / "headstart_runtime" / "bundle.py"), "found": list(more)}

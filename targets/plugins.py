@@ -86,9 +86,11 @@ def chip(name: str) -> Chip:
         raise InputError(f"{origin}: {name!r} {why}: its maker must call the chip something else")
     try:
         plugin = entries[0].load()
+        return Chip(_target(plugin, name, origin), plugin, entries[0].module.partition(".")[0], origin)
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{origin} cannot be imported ({first_line(error)}): mend, update or uninstall it") from error
-    return Chip(_target(plugin, name, origin), plugin, entries[0].module.partition(".")[0], origin)
+        raise InputError(f"{origin} cannot be loaded ({first_line(error)}): mend, update or uninstall it") from error
 
 
 def chip_of(target: Target) -> Chip | None:

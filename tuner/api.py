@@ -86,7 +86,9 @@ def tune(
     """
     workload, chip = _workload(what), resolve(target)
     if chip != resolve("host"):
-        raise InputError(f"target {target} is not the chip of this machine; tuning for another is not possible yet")
+        raise InputError(
+            f"target {target} is not the chip of this machine, whose kernels tune() makes; see headstart tune"
+        )
     if trials < 1 or (seconds is not None and not seconds > 0):
         raise InputError(f"trials and seconds must be more than nothing, not {trials} and {seconds}")
     if cache not in CACHES:

@@ -72,7 +72,7 @@ def test_no_other_plug_in_is_imported(install):
     install("bad", ["chip-2"], "raise RuntimeError('no driver')")
     assert targets.resolve("chip-1").name == "chip-1"
     assert plugins.chip_of(catalogue.target("zen4")) is None
-    with pytest.raises(InputError, match=r"bad 1\.0 .* cannot be imported \(RuntimeError: no driver\): mend"):
+    with pytest.raises(InputError, match=r"bad 1\.0 .* cannot be loaded \(RuntimeError: no driver\): mend"):
         targets.resolve("chip-2")
 
 
@@ -85,8 +85,9 @@ def test_another_chip_of_the_same_name_is_not_the_plug_ins(install):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("chip-1", "import nowhere", "cannot be imported (ModuleNotFoundError: No module named 'nowhere')"),
-        ("chip-1", "import sys; sys.exit('no licence')", "cannot be imported (SystemExit: no licence)"),
+        ("chip-1", "import nowhere", "cannot be loaded (ModuleNotFoundError: No module named 'nowhere')"),
+        ("chip-1", "import sys; sys.exit('no licence')", "cannot be loaded (SystemExit: no licence)"),
+        ("chip-1", "def __getattr__(name): raise OSError('no card')", "cannot be loaded (OSError: no card)"),
         ("chip-1", "targets = []", "lacks spaces, backend"),
         ("chip-1", "targets = spaces = backend = None", "targets must be a list of Target"),
         ("chip-1", "targets, spaces, backend = ['chip-1'], [], print", "targets must be a list of Target"),

@@ -80,7 +80,7 @@ def test_the_chip_is_listed_beside_a_broken_one(example, tmp_path):
     with on_path(tmp_path / "site"):
         listed = run("targets", "list").out
     assert f"{NPU}: added by plug-in headstart-example-chip 1.0 (entry point '{NPU}')" in listed
-    assert "cannot be used: plug-in broken 1.0 (entry point 'chip-2') cannot be imported" in listed
+    assert "cannot be used: plug-in broken 1.0 (entry point 'chip-2') cannot be loaded" in listed
 
 
 def test_what_is_best_says_whose_times_these_are(home, example, tuned):

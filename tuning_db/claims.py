@@ -25,6 +25,7 @@ from tuning_db.windows import (
     open_target,
     public_workload,
     sees_all,
+    sees_others,
     visible_claim,
     visible_time,
 )
@@ -172,16 +173,19 @@ class Claims(Leads):
         """
         moment = self._arrival(after) if after is not None else {"received": math.inf, "seq": 0}
         values = {**viewer.values, "name": vendor, "most": most, **moment}
-        # Release by release: what is hidden in others takes no time, and the index has the order.
-        sql = (
-            "SELECT c.trial, c.received, t.seq FROM claim c JOIN release r ON r.id = c.release"
-            " JOIN trial t ON t.id = c.trial WHERE c.release = :release AND c.received <= :received"
-            f" AND (c.received < :received OR t.seq < :seq) AND {visible_claim('c', 'r')}"
-            + (" AND c.vendor = (SELECT id FROM account WHERE name = :name)" if vendor is not None else "")
-            + " ORDER BY c.received DESC, t.seq DESC LIMIT :most"
-        )
-        releases = [release] if release is not None else self._releases_of_claims(viewer)
-        found = [row for one in releases for row in self.rows(sql, {**values, "release": one})]
+        found = []
+        # Release by release, and only one's own where no others may be seen: what is hidden takes no time.
+        for one in self._releases_of_claims(viewer, release):
+            whose = ["c.vendor = (SELECT id FROM account WHERE name = :name)"] if vendor is not None else []
+            whose += [] if one["others"] else ["c.vendor = :account"]
+            found += self.rows(
+                "SELECT c.trial, c.received, t.seq FROM claim c JOIN release r ON r.id = c.release"
+                " JOIN trial t ON t.id = c.trial WHERE c.release = :release AND c.received <= :received"
+                " AND (c.received < :received OR t.seq < :seq)"
+                f" AND {' AND '.join([visible_claim('c', 'r'), *whose])}"
+                " ORDER BY c.received DESC, t.seq DESC LIMIT :most",
+                {**values, "release": one["id"]},
+            )
         found.sort(key=lambda row: (row["received"], row["seq"]), reverse=True)
         ids = {f"id{at}": row["trial"] for at, row in enumerate(found[:most])}
         named = ", ".join(f":{name}" for name in ids)
@@ -283,11 +287,18 @@ class Claims(Leads):
         own = leader(claim for claim in claims if claim.vendor == vendor)
         self.set_lead(release, key, vendor, own, verdict.created, verdict.id)
 
-    def _releases_of_claims(self, viewer: Viewer) -> list[str]:
-        """Ids of releases that may have claims that the viewer may see: its own it may whenever its window is."""
+    def _releases_of_claims(self, viewer: Viewer, release: str | None) -> list[dict[str, Any]]:
+        """Releases that may have claims that the viewer may see, or one of them by its id: its own it may at any time.
+
+        Returns:
+            ``id``, and whether it may see those of ``others``.
+        """
         invited = "SELECT release FROM opening WHERE account = :account"
-        rows = self.rows(f"SELECT id FROM release WHERE id IN {open_releases()} OR id IN ({invited})", viewer.values)
-        return [row["id"] for row in rows]
+        which = f"(r.id IN {open_releases()} OR r.id IN ({invited}))" + (" AND r.id = :release" if release else "")
+        return self.rows(
+            f"SELECT r.id, {sees_others('r')} AS others FROM release r WHERE {which}",
+            {**viewer.values, "release": release},
+        )
 
     def _arrival(self, trial: str) -> dict[str, float]:
         """When a claim arrived: ``received``, then ``seq`` of its trial; before all others where there is none."""

@@ -65,6 +65,11 @@ def sees_all(release: str, target: str) -> str:
     return f"({release}.launch <= :now OR {_opening(release, target, 'referee')})"
 
 
+def sees_others(release: str) -> str:
+    """True where the viewer may see every vendor's claims for one target at least."""
+    return f"({release}.launch <= :now OR {_opening(release, role='referee')})"
+
+
 def visible_claim(claim: str, release: str) -> str:
     """True where a claim of a release may be seen with all that is in it.
 

@@ -309,6 +309,31 @@ def test_a_list_has_every_claim_that_may_be_seen_the_latest_first(race: Race) ->
     assert store.visible(Viewer(LAUNCH), vendor="nobody") == store.visible(Viewer(LAUNCH), after="t0") == []
 
 
+def test_a_list_takes_no_step_more_for_what_is_hidden(race: Race) -> None:
+    race.submit(race.late, knob=1)
+    race.submit(race.early, knob=2)
+
+    lists: tuple[dict[str, str], ...] = ({}, {"release": race.release.id}, {"vendor": "early"})
+
+    def steps() -> list[int]:
+        """Of SQLite's machine, for each list and each viewer who may not see what is claimed meanwhile."""
+        found = []
+        for name, viewer in viewers(race, LATE + 2).items():
+            for which in lists if name in ("anybody", "lab", "late", "uninvited") else ():
+                taken: list[int] = []
+                race.store.connection.set_progress_handler(lambda taken=taken: taken.append(1), 1)
+                shown = race.store.visible(viewer, **which)  # type: ignore[arg-type]
+                race.store.connection.set_progress_handler(None, 0)
+                assert len(shown) == (name == "late" and "vendor" not in which)
+                found.append(len(taken))
+        return found
+
+    before = steps()
+    for knob in range(3, 40):
+        race.submit(race.early, at=LATE + 1, knob=knob)
+    assert steps() == before
+
+
 def test_what_a_referee_has_yet_to_judge(race: Race) -> None:
     store = race.store
 

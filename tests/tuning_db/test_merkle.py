@@ -341,3 +341,25 @@ def test_anything_is_answered(one: int, two: int, first: bytes, second: bytes, p
 def test_a_leaf_is_never_a_node(content: bytes, left: bytes, right: bytes) -> None:
     assert leaf_hash(left + right) != node_hash(left, right)
     assert leaf_hash(content) != hashlib.sha256(content).digest()
+
+
+def test_proofs_of_a_billion_leaves_are_short() -> None:
+    """All leaves alike, so that there is one hash a level: as many are asked for and sent as of any other leaves."""
+    size, levels, asked = 10**9, [leaf_hash(b"x")], []
+    for _ in range(30):
+        levels.append(node_hash(levels[-1], levels[-1]))
+
+    def node(level: int, index: int) -> bytes:
+        asked.append((level, index))
+        return levels[level]
+
+    root = root_hash(node, size)
+    for at in (0, 1, size // 3, 2**29, size - 1):
+        asked.clear()
+        proof = inclusion_proof(node, at, size)
+        assert verify_inclusion(levels[0], at, size, proof, root)
+        assert not verify_inclusion(levels[0], at, size, proof[1:], root)
+        assert len(proof) <= 30 and len(asked) <= 41
+        grown = consistency_proof(node, at + 1, size)
+        assert verify_consistency(at + 1, size, root_hash(node, at + 1), root, grown)
+        assert len(grown) <= 31

@@ -28,7 +28,9 @@ def print_summary(summary: Summary, database: str, next_commands: Sequence[str])
         next_commands: commands to try, in full.
     """
     console.print(summary_table(summary, console.width))
-    if len(summary.measured) < len(summary.rows):
+    if summary.untimed:
+        console.print(Text(_untimed(summary)))
+    if len(summary.measured) + len(summary.untimed) < len(summary.rows):
         console.print(f"{len(summary.measured)} of {len(summary.rows)} workloads are measured; the step counts those.")
     if summary.missing:
         often = sorted(summary.missing.items(), key=lambda item: -item[1])
@@ -71,9 +73,19 @@ def summary_table(summary: Summary, width: int) -> Table:
         name = Text(", ".join(row.names) or row.operator)
         shape = Text(f"{row.operator} {row.label}")
         cells = [name, shape] if wide else [name + Text(f"\n{row.operator} {row.label}", style="dim")]
-        figures = [str(row.calls), seconds(row.default_s), seconds(row.champion_s)]
+        figures = [str(row.calls), seconds(row.default_s), "not timed" if row.untimed else seconds(row.champion_s)]
         grid.add_row(*cells, *figures, times(row.speedup), achieved(row), percent(row.roofline))
     return grid
+
+
+def _untimed(summary: Summary) -> str:
+    """Why there are no times, and what there is."""
+    names = sorted({row.untimed.partition(":")[0] for row in summary.untimed})
+    return (
+        f"{len(summary.untimed)} of {len(summary.rows)} workloads have a champion that is right and not timed (tier "
+        f"replayed): it ran {' and '.join(names)}, which does not tell how fast the chip is. Which of the right "
+        "ones it is was guessed, and no bundle takes it."
+    )
 
 
 def achieved(row: Row) -> str:

@@ -47,7 +47,8 @@ def watching(
         made += 1
         tuned = sum(task.champion is not None for task in tasks)
         what = f"{event.task.workload.operator} {event.task.workload.label}"
-        found = seconds(event.outcome.median) if event.outcome.median else event.outcome.status.value
+        status = event.outcome.status.value
+        found = seconds(event.outcome.median) if event.outcome.median else "right" if status == "ok" else status
         mark = " [green]best so far[/]" if event.crowned else ""
         description = f"{tuned}/{len(tasks)} workloads, {made} trials; {escape(what)}: {found}{mark}"
         spent = progress.tasks[0].elapsed

@@ -80,7 +80,7 @@ def _print(best: Best) -> None:
     lines = {
         "workload": f"{best.workload['operator']} {best.workload['label']} ({trial.key.workload})",
         "target": f"{best.target} ({trial.key.target})",
-        "time": f"{seconds(trial.median)}, spread {seconds(trial.spread)} over {len(trial.samples)} samples",
+        "time": _time(best),
         "default": f"{seconds(best.default_seconds)}, speed-up {times(best.speedup)}" if best.speedup else "not timed",
         "schedule": f"{best.schedule.space} v{best.schedule.version} {canonical_json(dict(best.schedule.config))}",
         "": best.schedule.id,
@@ -95,6 +95,14 @@ def _print(best: Best) -> None:
         click.echo(f"{name:<10} {value}")
 
 
+def _time(best: Best) -> str:
+    """How long it takes, or why nobody knows."""
+    trial = best.trial
+    if trial.untimed:
+        return f"not timed: {trial.untimed} stood in for the chip, where it gave right outputs (tier {best.tier})"
+    return f"{seconds(trial.median)}, spread {seconds(trial.spread)} over {len(trial.samples)} samples"
+
+
 def _weights(best: Best) -> str:
     """Whether the schedule lays them out anew, and how long that took, once, when they were loaded."""
     prepared = best.trial.evidence.get("prepare_s")
@@ -104,6 +112,8 @@ def _weights(best: Best) -> str:
 def _evidence(best: Best) -> str:
     """What the champion beat, and by how much."""
     ratios, incumbent = best.trial.evidence.get("ratios"), best.trial.evidence.get("incumbent")
+    if by := best.trial.evidence.get("preferred"):
+        return f"preferred to {incumbent} by a guess ({by}), not by a time"
     if not ratios:
         return "the first right schedule of this workload" if not incumbent else f"{incumbent} no longer ran"
     wins, middle = sum(ratio < 1 for ratio in ratios), statistics.median(ratios)

@@ -107,8 +107,8 @@ def _print(row: Mapping[str, Any], indent: str = "  ", skip: tuple[str, ...] = (
 
 
 def _text(name: str, value: Any) -> str:
-    if name in TIMES and isinstance(value, float):
-        return seconds(value)
+    if name in TIMES:
+        return "not timed" if value is None else seconds(value)
     if name in {"created", "first", "last", "started", "heartbeat", "used"} and isinstance(value, float):
         from datetime import datetime
 

@@ -67,7 +67,7 @@ def command(
         headstart tune deepseek-v4-flash --tokens 1,16,128 --for 2h
         headstart tune deepseek-v4-flash --ray 10.0.0.7:6379 --for 8h
     """
-    from tuner.backends import devices
+    from tuner.backends import devices, is_untimed
     from tuner.executors import chip_for, executor_for
     from tuner.frontend.load import load_model
     from tuner.frontend.missed import waiting_misses
@@ -83,6 +83,8 @@ def command(
     chip = chip_for(target, ray)
     if ray is None:
         devices(chip)  # says what is missing where nothing here can run kernels for it
+    if within is not None and length is None and trials is None and is_untimed(chip):
+        raise InputError(f"--until-within needs times, and here {chip.name} is emulated: say --for or --trials")
     loaded = [
         load_model(model, step, skip_unsupported, db, chip, untuned=True, say=lambda line: click.echo(line, err=True))
         for step in steps

@@ -21,6 +21,10 @@ class OverLimit(HeadstartError):
     """A kernel needs more than the chip has: registers, shared memory."""
 
 
+class OverTime(HeadstartError):
+    """A kernel did not come to an end in the time that it may take."""
+
+
 class DeviceLost(HeadstartError):
     """This process cannot use the device any more, another one may: a kernel left it in a state that does not end."""
 
@@ -54,8 +58,9 @@ class Program(ABC):
             Seconds of each call as the device timed them; nothing where the backend is not ``timed``.
 
         Raises:
+            OverTime: it did not come to an end.
             DeviceLost: this process cannot use the device any more.
-            HeadstartError: it did not come to an end, or wrote where it must not.
+            HeadstartError: it died, or wrote where it must not.
         """
 
 

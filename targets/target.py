@@ -111,7 +111,14 @@ class Target:
         """The TVM target to build with."""
         import tvm
 
-        return tvm.target.Target(dict(self.tvm))
+        attributes = dict(self.tvm)
+        if str(attributes.get("mtriple", "")).startswith("riscv") and self.has("v"):
+            # Where it sees V, TVM makes every vector loop one of scalable vectors under masks, and refuses programs
+            # whose vectors have a width. The extensions that V consists of stay, and LLVM's code is the same.
+            attributes["mattr"] = [*attributes.get("mattr", ()), "-v"]
+            # A chip has registers of one width, which need not be asked for where vectors are spilled.
+            attributes["cl-opt"] = [f"-riscv-v-vector-bits-max:int={self.vector_bits}"]
+        return tvm.target.Target(attributes)
 
     def spec(self) -> dict[str, Any]:
         """Every field as JSON types; ``Target.from_spec`` reads it back."""

@@ -15,6 +15,7 @@ from targets.errors import HeadstartError, InputError
 from tuner.task import DEFAULT
 from tuning_db.find import find
 from tuning_db.records import Status, Trial
+from tuning_db.selection import MEASURED
 from tuning_db.store import Store
 
 PARSE: Mapping[str, Any] = {"int": int, "float": float, "str": str, "bool": {"true": True, "false": False}.__getitem__}
@@ -41,6 +42,11 @@ class Best:
     default_seconds: float | None
 
     @property
+    def tier(self) -> str:
+        """How far it is trusted, as in a selection."""
+        return "replayed" if self.trial.untimed else MEASURED
+
+    @property
     def speedup(self) -> float | None:
         """Default over champion."""
         if self.default_seconds is None or not self.trial.median:
@@ -56,6 +62,7 @@ class Best:
             "toolchain": {"id": self.trial.key.toolchain, "versions": dict(self.toolchain)},
             "policy": {"id": self.trial.key.policy, **self.policy},
             "schedule": {"id": self.schedule.id, **self.schedule.to_json()},
+            "tier": self.tier,
             "seconds": self.trial.median,
             "default_seconds": self.default_seconds,
             "speedup": self.speedup,
@@ -147,7 +154,7 @@ def _best(store: Store, row: Mapping[str, Any]) -> Best:
     defaults = [
         other.median
         for other in store.trials(key.workload, key.target, key.toolchain, key.policy)
-        if other.schedule == DEFAULT.id and other.status is Status.OK
+        if other.schedule == DEFAULT.id and other.status is Status.OK and other.median is not None
     ]
     return Best(
         workload=store.workload(key.workload),

@@ -20,7 +20,7 @@ from targets.errors import HeadstartError
 from tuner.features import VERSION, Context
 from tuner.relative import Relative
 from tuning_db.find import find
-from tuning_db.records import Policy, Status
+from tuning_db.records import Policy, Status, stand_in
 from tuning_db.store import Store
 
 # log2 of how many times slower than the best counts as hopeless; failed trials are given this.
@@ -224,8 +224,8 @@ def all_examples(store: Store, kind: str, without: set[str] | None = None) -> li
     found: dict[tuple[str, ...], Example] = {}
     scales: dict[tuple[str, ...], Relative] = defaultdict(Relative)
     for row in store.training_rows(kind=kind, newest=NEWEST):
-        if row["workload"] in (without or ()):
-            continue
+        if row["workload"] in (without or ()) or stand_in(row["evidence"]):
+            continue  # what stood in for a chip tells nothing of it
         where = (row["workload"], row["target"], row["policy"])
         if where not in contexts:
             contexts[where] = _context(store, row, targets[row["target"]])

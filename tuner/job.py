@@ -206,10 +206,10 @@ class Job:
         Until a task has a champion, one device is enough for it; then any number may be, where others gain less.
         """
         able = [t for t in self.tasks if t.workload.id not in self.failures and self.budget.left_for(t) > 0]
-        fresh = [t for t in able if t.champion_s is None and not t.exhausted and not self._at[t.workload.id]]
+        fresh = [t for t in able if t.champion is None and not t.exhausted and not self._at[t.workload.id]]
         if fresh:
             return min(fresh, key=lambda t: t.workload.bytes)
-        able = [t for t in able if t.champion_s is not None and t.gain > 0]
+        able = [t for t in able if t.champion is not None and t.gain > 0]
         return max(able, key=lambda t: t.gain / t.trial_s / (1 + self._at[t.workload.id])) if able else None
 
     def _visit(self, lane: Lane, task: Task) -> Visit[None]:
@@ -272,8 +272,8 @@ class Job:
         with self.store.transaction():
             self.store.add_schedule(schedule.id, schedule.space, schedule.version, dict(schedule.config))
             self.store.add_trial(trial, crown=crowned)
-        task.note(schedule, outcome.status, outcome.median, outcome.samples, evidence)
-        self._unlearned += 1
+        task.note(schedule, outcome.status, outcome.median, outcome.samples, trial.evidence)
+        self._unlearned += not trial.untimed
 
     def _learn(self) -> None:
         """Train on everything known by now; not while the last training goes on."""

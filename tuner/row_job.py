@@ -93,7 +93,7 @@ class RowJob(Job):
     def _next(self) -> Task | None:
         task, seconds = super()._next(), self.budget.seconds
         early = seconds is None or self.budget.spent < SHARE * seconds
-        if task is not None and (early or task.champion_s is None):
+        if task is not None and (early or task.champion is None):
             return task
         return self._between() or task
 

@@ -9,6 +9,7 @@ from typing import Any
 from tuner.frontend.missed import NAME as MISSES
 from tuner.frontend.model import Model, Step
 from tuner.task import Task
+from tuning_db.selection import MEASURED
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Row:
         default_s, champion_s, floor_s: seconds of a call; None where not measured, 0.0 floor where peaks are unknown.
         bytes: least traffic of a call.
         bound: which side of the roof it is under, ``compute`` or ``memory``.
+        untimed: what stood in for the chip, where there is a champion that is right and has no time; else empty.
     """
 
     workload: str
@@ -35,6 +37,12 @@ class Row:
     default_s: float | None
     champion_s: float | None
     floor_s: float
+    untimed: str = ""
+
+    @property
+    def tier(self) -> str | None:
+        """How far the champion is trusted, as in a selection; None where there is none."""
+        return "replayed" if self.untimed else MEASURED if self.champion_s is not None else None
 
     @property
     def speedup(self) -> float | None:
@@ -80,6 +88,8 @@ class Row:
             "gflops": self.gflops,
             "gbytes": self.gbytes,
             "roofline": self.roofline,
+            "tier": self.tier,
+            "untimed": self.untimed or None,
         }
 
 
@@ -101,6 +111,11 @@ class Summary:
     def measured(self) -> list[Row]:
         """Rows with both a default and a champion."""
         return [row for row in self.rows if row.default_s is not None and row.champion_s is not None]
+
+    @property
+    def untimed(self) -> list[Row]:
+        """Rows with a champion that is right, and that nobody could time."""
+        return [row for row in self.rows if row.untimed]
 
     @property
     def default_s(self) -> float:
@@ -137,6 +152,7 @@ class Summary:
             "missing": dict(self.missing),
             "total": {
                 "measured": len(self.measured),
+                "untimed": len(self.untimed),
                 "default_s": self.default_s,
                 "champion_s": self.champion_s,
                 "floor_s": self.floor_s,
@@ -170,10 +186,11 @@ def summarise(model: Model, tasks: Sequence[Task]) -> Summary:
             default_s=task.default_s,
             champion_s=task.champion_s,
             floor_s=task.floor_s,
+            untimed=task.untimed if task.champion is not None and task.champion_s is None else "",
         )
         for task in tasks
     ]
-    rows.sort(key=lambda row: -row.calls * (row.default_s or 0.0))
+    rows.sort(key=lambda row: -row.calls * (row.default_s or (row.floor_s if row.untimed else 0.0)))
     return Summary(model.name, tuple(rows), missing, _setting(None if model.name == MISSES else model.step, tasks))
 
 

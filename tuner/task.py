@@ -15,7 +15,7 @@ from tuner.cost_model import Example
 from tuner.features import Context
 from tuner.frontend.stored import store_workload
 from tuner.relative import Relative
-from tuning_db.records import Key, Policy, Status, Toolchain
+from tuning_db.records import Key, Policy, Status, Toolchain, stand_in
 from tuning_db.store import Store
 
 DEFAULT = Schedule("default", 1, {})
@@ -34,7 +34,9 @@ class Task:
         floor_s: seconds below which the chip cannot be, 0 when its peaks are not known.
         bound: which side of the roof it is under, ``compute`` or ``memory``.
         champion: the best schedule.
-        seconds: median seconds of each schedule tried, by schedule id; None where it failed.
+        seconds: median seconds of each schedule tried, by schedule id; None where it failed or was not timed.
+        untimed: what stands in for the chip, where trials of it were made on that; empty where none was.
+        right: ids of schedules that gave right outputs there.
         pending: ids of schedules that a visit has in hand.
         idle: trials since the champion last changed.
         trial_s: seconds that a trial cost on the last visit, loading included.
@@ -56,6 +58,8 @@ class Task:
     trial_s: float = 1.0
     within: float = CLOSE
     exhausted: bool = False
+    untimed: str = ""
+    right: set[str] = field(default_factory=set)
     spaces: Mapping[str, Space] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,8 +84,19 @@ class Task:
         samples: Sequence[float] = (),
         evidence: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take a trial into account; arguments as the fields of ``Trial``."""
+        """Take a trial into account; arguments as the fields of ``Trial``.
+
+        One that was not timed is no example to learn from, good or bad: what stood in for the chip has limits of its
+        own.
+        """
         self.context.compiled(schedule, evidence or {})
+        if untimed := stand_in(evidence or {}):
+            self.untimed = untimed
+            self.idle += schedule.id not in self.seconds
+            self.seconds.setdefault(schedule.id, None)
+            if status is Status.OK:
+                self.right.add(schedule.id)
+            return
         good = median if status is Status.OK else None
         relative = self.scale.add(schedule.id, samples or (good,), evidence or {}) if good is not None else None
         if schedule.id not in self.seconds:
@@ -126,8 +141,11 @@ class Task:
         Of trials that are alike the next is the best so far with a chance of one in ``tried + 1``; trials that found
         nothing for long say that the floor is out of this space's reach.
         """
-        if self.champion_s is None:
+        if self.champion is None:
             return float("inf")
+        if self.champion_s is None:
+            # Nobody knows how far it is from the floor. The floor itself tells large tasks from small ones.
+            return 0.0 if self.exhausted else self.calls * (self.floor_s or 1e-9) / (self.tried + 1) * STUCK**self.idle
         if self.exhausted or self.champion_s <= (1 + self.within) * self.floor_s:
             return 0.0
         return self.calls * (self.champion_s - self.floor_s) / (self.tried + 1) * STUCK**self.idle

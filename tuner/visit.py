@@ -13,6 +13,7 @@ from tuner.executor import DeviceGone, Outcome, Session
 from tuner.lanes import Lane, Visit
 from tuner.sequential import beats
 from tuner.task import Task
+from tuner.untimed import preferred
 from tuning_db.records import Status
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class TaskVisit:
         while task.champion is not None and task.champion != lane.incumbent:
             champion = task.champion
             lane.defended = False
+            if task.champion_s is None:
+                lane.incumbent = champion  # that it is right is known, and there is no time to compare
+                return
             outcome = above_floor(task, (yield from self._run(session.incumbent, champion)))
             lane.incumbent = champion
             lane.defended = good = outcome.status is Status.OK and outcome.median is not None
@@ -121,7 +125,12 @@ class TaskVisit:
             good = outcome.status is Status.OK
             evidence: dict[str, Any] = {"again": True} if again and good else {}
             won = good and task.champion is None
-            if good and duel and task.champion is not None:
+            timed = outcome.median is not None
+            if good and not timed and task.champion is not None:
+                found = task.champion_s is None and preferred(task, self.job.learner.model, schedule, task.champion)
+                evidence |= {"incumbent": task.champion.id, "preferred": found} if found else {}
+                won = bool(found)
+            elif good and duel and task.champion is not None:
                 evidence |= self._against(outcome)
                 won = beats(outcome.ratios) if outcome.ratios else not lane.defended
             stale = won and task.champion != lane.incumbent
@@ -132,7 +141,7 @@ class TaskVisit:
                 task.crown(schedule)
                 lane.incumbent, lane.defended = schedule, True
             self.job.listener(Event(task, schedule, outcome, crowned))
-            if crowned:
+            if crowned and timed:
                 yield session.crown
             again = True
 

@@ -22,7 +22,7 @@ import psutil
 from schedules.schedule import Schedule
 from schedules.workload import Workload
 from targets import Target, detect, threads
-from targets.backend import DeviceLost, OverLimit
+from targets.backend import DeviceLost, OverLimit, OverTime
 from targets.errors import HeadstartError, one_line
 from tuner import children
 from tuner.backends import backend_for, devices
@@ -121,6 +121,7 @@ class Worker:
         assert self.bench is not None
         result: dict[str, Any] = {"status": Status.BUILD_ERROR, "error": "", "samples": [], "build_s": 0.0}
         result |= {"ratios": [], "notes": {"unpinned": self.unpinned} if self.unpinned else {}}
+        result["notes"] |= {"untimed": self.bench.untimed} if self.bench.untimed else {}
         try:
             if built is not None:
                 self.bench.take(schedule, Path(built[0]), built[1])
@@ -135,6 +136,8 @@ class Worker:
             result["notes"] |= timing.notes
         except OverLimit as error:
             return result | {"status": Status.OVER_LIMIT, "error": str(error)}
+        except OverTime as error:
+            return result | {"status": Status.TIMEOUT, "error": str(error)}
         except DeviceLost as error:
             return result | {"error": str(error), "lost": True}
         except MemoryError as error:

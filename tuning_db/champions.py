@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 from tuning_db.connection import Connection
@@ -28,9 +29,14 @@ class Champions(Connection):
         """Make a trial the champion of its key.
 
         Raises:
-            sqlite3.IntegrityError: the trial is not there, not ok, or not of this key.
+            sqlite3.IntegrityError: the trial is not there, not ok, not of this key, or has no time where the champion
+                has one.
         """
         with self.transaction():
+            untimed = self.value("SELECT 1 FROM trial WHERE id = ? AND status = 'ok' AND median IS NULL", (trial,))
+            champion = self.champion(key) if untimed else None
+            if champion is not None and champion.median is not None:
+                raise sqlite3.IntegrityError("a champion that was timed does not fall to a trial that was not")
             self.execute(
                 "INSERT INTO champion (workload, target, toolchain, policy, trial) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (workload, target, toolchain, policy) DO UPDATE SET trial = excluded.trial",

@@ -184,6 +184,8 @@ def _add_champion(store: Store, id: str) -> None:
     known = store.rows(f"SELECT {', '.join(COLUMNS)} FROM trial WHERE id = ?", (id,))
     if not known:
         raise ValueError(f"champion {id} is no trial of this file or database")
-    key = from_row(known[0]).key
-    if store.champion(key) is None:
-        store.crown(key, id)
+    trial = from_row(known[0])
+    here = store.champion(trial.key)
+    # What is here stays, unless it was never timed and the other was.
+    if here is None or (here.median is None and trial.median is not None):
+        store.crown(trial.key, id)

@@ -91,13 +91,15 @@ class Trial:
         key: workload, target, toolchain and policy ids.
         schedule: schedule id.
         status: how it ended.
-        samples: seconds of each timed call or group of calls; empty unless ``ok`` or ``below_floor``.
+        samples: seconds of each timed call or group of calls; empty unless ``ok`` or ``below_floor``, and where
+            something stood in for the chip.
         median, spread: of the samples, seconds; spread is the interquartile range. None where there are no samples.
         error: the reason, one line, where the status is not ``ok``.
         build_s: seconds to schedule and compile.
         evidence: what crowned or refused it against the champion of the moment (``{"incumbent": schedule id,
             "ratios": [challenger / incumbent, ...]}``), ``{"again": true}`` where a schedule that had a trial was
-            timed anew, empty where it was never compared.
+            timed anew, ``{"untimed": what stood in for the chip}`` where there is no time, empty where it was never
+            compared.
         machine, author, job: where, by whom and in which job it ran.
         created: seconds since 1970.
     """
@@ -116,3 +118,13 @@ class Trial:
     job: str = ""
     created: float = field(default_factory=time.time)
     id: str = field(default_factory=lambda: new_id("t"))
+
+    @property
+    def untimed(self) -> str:
+        """What stood in for the chip, so that there is no time of it; empty where the chip itself ran it."""
+        return stand_in(self.evidence)
+
+
+def stand_in(evidence: Mapping[str, Any]) -> str:
+    """What stood in for the chip, by the evidence of a trial; empty where nothing did."""
+    return str(evidence.get("untimed") or "")

@@ -29,7 +29,9 @@ def trial_problem(trial: Trial) -> str | None:
         return "status ok with an error"
     if trial.status is not Status.OK and not trial.error:
         return f"status {trial.status.value} without a reason"
-    if trial.status is Status.OK and not trial.samples:
+    if trial.untimed and trial.samples:
+        return f"samples of {trial.untimed}, which stood in for the chip"
+    if trial.status is Status.OK and not trial.samples and not trial.untimed:
         return "status ok without samples"
     if trial.samples and trial.status not in TIMED:
         return f"status {trial.status.value} with samples"

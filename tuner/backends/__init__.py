@@ -49,6 +49,12 @@ def devices(target: Target) -> Sequence[str]:
     raise InputError(f"no kernels for {target.name} can be run here: {backend.lacks(target)}")
 
 
+def is_untimed(target: Target) -> bool:
+    """Whether something stands in for the chip on this machine, so that times here are none of it."""
+    backend = backend_for(target)
+    return backend is not None and not backend.timed
+
+
 def is_host(target: Target) -> bool:
     """Whether a target is the CPU of this machine, under whatever name."""
     return target.fingerprint == host().fingerprint

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +79,7 @@ class BackendBench:
         self, backend: Backend, device: str, workload: Workload, target: Target, policy: Policy, seed: int
     ) -> None:
         self.backend, self.device = backend, device
+        self.untimed = "" if backend.timed else device
         self.workload, self.target, self.policy = workload, target, policy
         self.inputs = [_kept(array) for array in workload.inputs(np.random.default_rng(seed))]
         self.written = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
@@ -100,7 +101,16 @@ class BackendBench:
                 os.sched_setaffinity(0, cpus)
 
         with ThreadPoolExecutor(len(cpus), initializer=free) as pool:
-            started = {pool.submit(self._built, schedule): schedule for schedule in schedules}
+            started: dict[Future[_Built], Schedule] = {}
+            for schedule in schedules:
+                start = time.perf_counter()
+                try:
+                    lowered = lower(self.workload, schedule, self.target)
+                except Exception as error:
+                    self._ahead[schedule] = error
+                    done()
+                else:
+                    started[pool.submit(self._built, lowered, time.perf_counter() - start)] = schedule
             for future in as_completed(started):
                 failed = future.exception()
                 self._ahead[started[future]] = failed if isinstance(failed, Exception) else future.result()
@@ -125,18 +135,22 @@ class BackendBench:
         Raises:
             Exception: whatever TVM, LLVM or the backend says of a schedule it cannot build.
         """
-        built = self._ahead.pop(schedule, None) or self._built(schedule)
+        built = self._ahead.pop(schedule, None)
+        if built is None:
+            start = time.perf_counter()
+            lowered = lower(self.workload, schedule, self.target)
+            built = self._built(lowered, time.perf_counter() - start)
         if isinstance(built, Exception):
             raise built
         program = self.backend.load(built.artefact, self.target, self.device)
         inputs, prepare_s = self._laid_out(built.lowered)
         return DeviceKernel(schedule, program, built.seconds, inputs, prepare_s)
 
-    def _built(self, schedule: Schedule) -> _Built:
+    def _built(self, lowered: tvm.IRModule, seconds: float) -> _Built:
+        """Build the kernel of a module that took so many seconds to lower."""
         start = time.perf_counter()
-        lowered = lower(self.workload, schedule, self.target)
         artefact = self._build_function(lowered, "main")
-        return _Built(lowered, artefact, time.perf_counter() - start)
+        return _Built(lowered, artefact, seconds + time.perf_counter() - start)
 
     def _build_function(self, lowered: tvm.IRModule, name: str) -> Path:
         """Build one function of a module, with what the module says of it, as ``main``."""
@@ -178,8 +192,8 @@ class BackendBench:
         Where times mean nothing, what the call of ``run`` wrote is checked.
         """
         notes = dict(kernel.program.notes)
-        if not self.backend.timed:
-            return Timing([], [], self.check(kernel.program), [], True, notes | {"untimed": self.device})
+        if self.untimed:
+            return Timing([], [], self.check(kernel.program), [], True, notes)
         for array in self.written:
             poison(array)
         samples, ratios = (self._alone(kernel), []) if incumbent is None else self._pairs(kernel, incumbent)

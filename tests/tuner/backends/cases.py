@@ -34,4 +34,6 @@ CASES = (
     Case("example-npu"),  # the plug-in in docs/
     # Its kernels need thread bindings, so none of a few lines ends the device: test_cuda_backend.py has such.
     Case("h100", SMALL[1:], trap=""),
+    Case("kunpeng-920", operators=SMALL[1:]),
+    Case("spacemit-k1", operators=SMALL[2:]),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from schedules.operators.linear import Linear
@@ -28,7 +27,7 @@ def test_a_right_kernel_has_samples_of_the_device():
     made.run(kernel)
     timing = made.measure(kernel, None)
     assert timing.wrong is None and timing.samples == [0.25] * 3 and timing.ratios == []
-    assert kernel.call_s == 0.25 and kernel.build_s > 0 and "untimed" not in timing.notes
+    assert kernel.call_s == 0.25 and kernel.build_s > 0 and made.untimed == ""
 
 
 def test_an_incumbent_is_timed_in_turn():
@@ -46,7 +45,7 @@ def test_what_stands_in_for_a_chip_gives_no_times():
     kernel = made.build(DEFAULT)
     made.run(kernel)
     timing = made.measure(kernel, None)
-    assert timing.wrong is None and timing.samples == [] and timing.notes == {"untimed": "simulated:0"}
+    assert timing.wrong is None and timing.samples == [] and made.untimed == "simulated:0"
     assert backend.calls == 1
 
 
@@ -72,12 +71,9 @@ def test_every_output_of_the_timed_calls_is_compared(monkeypatch):
 def test_weights_are_laid_out_on_the_device():
     made = bench(Simulated())
     space = spaces_for(WORKLOAD, made.target)["panels"]
-    drawn = (space.sample(np.random.default_rng(seed)) for seed in range(50))
-    kernels = [made.build(schedule) for schedule in drawn if schedule is not None][:4]
-    for kernel in kernels:
-        made.run(kernel)
-        assert made.measure(kernel, None).wrong is None
-    assert any(kernel.prepare_s > 0 for kernel in kernels)
+    kernel = made.build(space.seeds()[0])
+    made.run(kernel)
+    assert made.measure(kernel, None).wrong is None and kernel.prepare_s > 0
 
 
 def test_schedules_are_built_ahead_and_each_failure_is_its_own():

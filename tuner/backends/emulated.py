@@ -1,0 +1,149 @@
+"""AArch64 and RISC-V chips that this machine is not: LLVM builds kernels for them, and QEMU runs them here.
+
+What comes out is right or wrong as on the chip. How long it takes says nothing about the chip, and is never kept.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from targets import Target, detect
+from targets.backend import Backend, OverTime, Program
+from targets.errors import HeadstartError
+from tuner.child import HINTS
+from tuner.emulator import tools
+from tuner.emulator.arrays import ArrayFile, Kept, described
+from tuner.link import architecture
+
+if TYPE_CHECKING:
+    import tvm
+
+ARCHITECTURES = ("aarch64", "riscv64")
+# Memory that a workload of a model may take on each device: arguments, their files, weights laid out anew.
+MEMORY = 6 << 30
+
+
+def backend(target: Target) -> Backend | None:
+    """The backend for a chip, where it is for such a chip."""
+    return Emulated() if target.kind == "llvm" and architecture(target) in ARCHITECTURES else None
+
+
+class Emulated(Backend):
+    """Programs of another architecture under QEMU; any number of devices, since they are none."""
+
+    timed = False
+    # Compilers take the time they do; calls take hundreds of times as long as on a chip.
+    build_limit_s = 60.0
+    run_limit_s = 600.0
+
+    def versions(self, target: Target) -> dict[str, str]:
+        """Of Zig's linker and QEMU, where they are installed."""
+        found = {"zig": tools.linker_version(), "qemu": tools.emulator_version(architecture(target))}
+        return {name: version for name, version in found.items() if version}
+
+    def devices(self, target: Target) -> Sequence[str]:
+        """One for each core of this machine, as far as memory goes; none where a tool is missing."""
+        if self._missing(target):
+            return []
+        most = min(len(detect.cpus()), int(psutil.virtual_memory().total // MEMORY))
+        return [f"emulated:{at}" for at in range(max(1, most))]
+
+    def lacks(self, target: Target) -> str:
+        """What to install."""
+        return f"this machine is no {target.name}, and to emulate one it needs {' and '.join(self._missing(target))}"
+
+    def _missing(self, target: Target) -> list[str]:
+        if platform.system() != "Linux":
+            return ["Linux"]
+        missing = []
+        if tools.emulator_version(architecture(target)) is None:
+            missing.append("QEMU (apt-get install qemu-user)")
+        if tools.linker_version() is None:
+            missing.append("Zig (pip install 'headstart[cross]')")
+        return missing
+
+    def build(self, module: tvm.IRModule, target: Target, folder: Path) -> Path:
+        """A program in the folder."""
+        program, arch = folder / "program", architecture(target)
+        kernel = tools.compile_kernel(module, target, arch, folder)
+        tools.link([kernel], program, arch)
+        kernel.unlink()
+        return program
+
+    def load(self, artefact: Path, target: Target, device: str) -> Program:
+        """The program, to be started at each call."""
+        return _Emulated([*tools.emulator(target, architecture(target)), str(artefact), str(target.cores)])
+
+
+class _Emulated(Program):
+    """A program under QEMU."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = list(command)
+
+    def call(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], calls: int, cold: bool
+    ) -> Sequence[float]:
+        """Run it once for each call; arrays are mapped, between pages that end it when it touches them."""
+        # A file may stand for an array as long as nobody writes to that.
+        own = [ArrayFile.of(array) for array in inputs if array.flags.writeable]
+        written = [ArrayFile.of(array) for array in outputs]
+        fresh = iter(own)
+        try:
+            read = [next(fresh) if array.flags.writeable else _kept().file(array) for array in inputs]
+            arguments = [described(file, array, False) for file, array in zip(read, inputs, strict=True)]
+            arguments += [described(file, array, True) for file, array in zip(written, outputs, strict=True)]
+            for _ in range(calls):
+                self._run(arguments, [file.descriptor for file in (*read, *written)])
+            for at, (file, array) in enumerate(zip(written, outputs, strict=True)):
+                if (harm := file.harm()) is not None:
+                    raise HeadstartError(f"output {at}: {harm}")
+                file.read(array)
+        finally:
+            for file in (*own, *written):
+                file.close()
+        return []
+
+    def _run(self, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
+        process = subprocess.Popen(
+            [*self.command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=descriptors,
+            env={},
+        )
+        # The thread that starts it is bound to one core, the same for all workers.
+        os.sched_setaffinity(process.pid, detect.cpus())
+        try:
+            told = process.communicate(timeout=Emulated.run_limit_s)[1].decode("utf-8", "replace").split("\n")[0]
+        except subprocess.TimeoutExpired:
+            raise OverTime(f"took longer than {Emulated.run_limit_s:g} s under emulation") from None
+        finally:
+            process.kill()
+            process.wait()
+        code = process.returncode
+        if code < 0 and "Assertion" in told:
+            raise HeadstartError(f"the emulator cannot run it: {told[:300]}")
+        if code < 0:
+            raise HeadstartError(f"the emulated program died: {signal.Signals(-code).name}{HINTS.get(-code, '')}")
+        if code and told.startswith("MemoryError"):
+            raise MemoryError(told)
+        if code:
+            raise HeadstartError(f"the emulated program ended with status {code}: {told[:300] or 'it says nothing'}")
+
+
+@cache
+def _kept() -> Kept:
+    """The files of what kernels read in this process."""
+    return Kept()

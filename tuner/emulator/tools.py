@@ -1,0 +1,136 @@
+"""What kernels of another architecture are linked and run with here: Zig's linker, and QEMU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tvm_ffi
+
+from targets import Target
+from targets.digest import digest
+from targets.errors import HeadstartError
+from targets.host import cache_folder
+from tuner.ahead import UNCHECKED
+
+if TYPE_CHECKING:
+    import tvm
+
+# From this version of QEMU on, its RISC-V chip "max" has everything that is ratified. Of older ones 7.2 was tried: it
+# has no conditional zero and no vectors of float16, and ends with a failed assertion where a conversion of vectors
+# towards zero is the first floating-point instruction of a block. One that does nothing is put before each of those, on
+# the same page, since blocks end with pages.
+FIRST_MAX_RISCV = 9
+OLD_RISCV = "rv64,zba=true,zbb=true,zbc=true,zbs=true,Zfh=true,vext_spec=v1.0"
+LACKING_RISCV = ("-zicond", "-zvfh", "-zvfhmin")
+TOWARDS_ZERO = re.compile(r"^\s*v\w*cvt\.rtz\.", re.MULTILINE)
+BEFORE_THESE = "\t.p2align 3\n\tfcvt.w.s zero, ft0, dyn\n"
+SOURCES = Path(__file__).parent
+# Nothing of a C library, and none of the calls that compilers make into one.
+OPTIONS = ("-std=gnu11", "-O2", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-sanitize=undefined")
+
+
+@cache
+def linker_version() -> str | None:
+    """Version of the package ``ziglang``; None where it is not installed."""
+    try:
+        return version("ziglang")
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def emulator_version(arch: str) -> str | None:
+    """Version of QEMU for programs of an architecture; None where it is not installed."""
+    path = shutil.which(f"qemu-{arch}") or shutil.which(f"qemu-{arch}-static")
+    if path is None:
+        return None
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    found = re.search(r"version (\S+)", told)
+    return found.group(1) if found else None
+
+
+def emulator(target: Target, arch: str) -> list[str]:
+    """The command that runs a program of a chip, but for the program: it has the chip's vectors, by their width."""
+    program = shutil.which(f"qemu-{arch}") or f"qemu-{arch}-static"
+    bits = target.vector_bits
+    if arch == "aarch64":
+        return [program, "-cpu", f"max,sve-max-vq={bits // 128}" if target.has("sve") else "max,sve=off"]
+    chip = OLD_RISCV if _is_old(arch) else "max"
+    return [program, "-cpu", f"{chip},v=true,vlen={bits},elen=64" if target.has("v") else f"{chip},v=false"]
+
+
+def _is_old(arch: str) -> bool:
+    return int((emulator_version(arch) or "0").partition(".")[0]) < FIRST_MAX_RISCV
+
+
+def compile_kernel(module: tvm.IRModule, target: Target, arch: str, folder: Path) -> Path:
+    """An object file of a module, which may lie in the folder as text in between.
+
+    Raises:
+        HeadstartError: the assembler refuses; whatever TVM or LLVM says comes through as it is.
+    """
+    import tvm
+
+    object, old = folder / "kernel.o", arch == "riscv64" and _is_old(arch)
+    chip = target if not old else replace(target, tvm={**target.tvm, "mattr": [*_mattr(target), *LACKING_RISCV]})
+    with tvm.transform.PassContext(config=UNCHECKED):
+        code = tvm.compile(module, target=chip.to_tvm()).mod
+    if not old:
+        code.write_to_file(str(object))
+        return object
+    text = folder / "kernel.s"
+    code.write_to_file(str(text))
+    text.write_text(TOWARDS_ZERO.sub(lambda found: BEFORE_THESE + found[0], text.read_text()))
+    _zig("cc", "-target", f"{arch}-linux-musl", "-c", str(text), "-o", str(object))
+    text.unlink()
+    return object
+
+
+def _mattr(target: Target) -> Sequence[str]:
+    found: Sequence[str] = target.tvm.get("mattr", ())
+    return found
+
+
+def link(objects: Sequence[Path], program: Path, arch: str) -> None:
+    """Link the objects of a kernel with what calls it into a program that needs nothing but Linux.
+
+    Raises:
+        HeadstartError: the linker refuses.
+    """
+    _zig("ld.lld", "-static", "-o", str(program), str(_runner(arch)), *map(str, objects))
+
+
+def _runner(arch: str) -> Path:
+    """``run.c`` compiled for an architecture: once for each state of it, in the user's cache folder."""
+    text = "".join((SOURCES / name).read_text() for name in ("run.c", "system.h"))
+    path = cache_folder() / "emulator" / f"{digest('e', f'{arch} {linker_version()} {text}')}.o"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.o")
+        options = [*OPTIONS, *(f"-I{folder}" for folder in tvm_ffi.libinfo.include_paths())]
+        _zig("cc", "-target", f"{arch}-linux-musl", *options, "-c", str(SOURCES / "run.c"), "-o", str(part))
+        part.replace(path)
+    return path
+
+
+def _zig(*arguments: str) -> None:
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        raise HeadstartError("linking for another architecture needs the package ziglang: pip install ziglang")
+    # The program itself: starting Python to start it would take three times as long.
+    done = subprocess.run(
+        [Path(found.origin).with_name("zig"), *arguments], capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if "error" in line] or ["?"]
+        raise HeadstartError(f"zig {arguments[0]} refuses the kernel: {told[0].strip()[:300]}")

@@ -104,7 +104,8 @@ def _write(
     from tvm.s_tir.schedule import Trace
 
     databases: dict[str, Any] = {}
-    chip = tvm.target.Target({**target.tvm, "num-cores": target.cores})
+    cores = {"num-cores": target.cores} if target.kind == "llvm" else {}
+    chip = tvm.target.Target({**target.tvm, **cores})
     for id, row in chosen.items():
         reason = ""
         try:

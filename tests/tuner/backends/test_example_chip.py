@@ -91,6 +91,13 @@ def test_what_is_best_says_whose_times_these_are(home, example, tuned):
     assert found["policy"]["clock"] == "simulated" and found["toolchain"]["versions"]["example-npu"] == "1"
 
 
+def test_its_champions_are_written_for_tvm_alone(home, example, tuned):
+    with folder(home):
+        written = run("metaschedule", "export", "traces", f"--target={NPU}", "--json").json["champions"]
+    assert len(written) == len(tuned["workloads"])
+    assert {one["form"] for one in written} == {"trace"}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

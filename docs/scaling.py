@@ -3,7 +3,7 @@
     python -m docs.scaling [SEED]
 
 Chips stand in four time zones and tune through their own night. Each sends what it found in batches, to one writer or
-to several between which chips are divided, who take them in the order of their arrival, each for as long as was measured.
+to several between which chips are divided, who take them in the order of arrival, each for as long as was measured.
 """
 
 from __future__ import annotations

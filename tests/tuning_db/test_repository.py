@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from targets.errors import HeadstartError, InputError
+from tests.tuning_db.example import add, fill
 from tests.tuning_db.publishing import (
     BUNDLE,
     LIFETIMES,
@@ -25,6 +26,7 @@ from tests.tuning_db.publishing import (
     present,
     take,
 )
+from tests.tuning_db.selecting import STEP
 from tests.tuning_db.test_check import do_harm
 from tuning_db.blobs import UNFINISHED_S, Blob
 from tuning_db.check import check
@@ -131,6 +133,28 @@ def test_a_service_without_its_key_signs_nothing(published: Store) -> None:
     renew(published, PUBLIC, online_key(ONLINE, PUBLIC), later, found.champions, found.snapshot)
     with pytest.raises(InputError, match="meanwhile"):
         renew(published, PUBLIC, online_key(ONLINE, PUBLIC), later, found.champions, found.snapshot)
+
+
+def test_more_selections_than_clients_read_of_are_not_published(
+    published: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, later = online_key(ONLINE, PUBLIC), NOW + max(ONLINE_LIFETIMES.values())
+    of = fill(published)[0]
+    op = {"name": "q", "operator": "linear", "params": {}, "calls": 1, "workload": of.workload}
+    published.add_model("small", "lab", STEP, [op])
+    add(published, of, crown=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("tuning_db.repository.online.MAX_METADATA", 100)
+        found = due(published, PUBLIC, key, NOW + 1, look=True)
+        assert found.too_many and found.basis and not found
+        assert not due(published, PUBLIC, key, NOW + 1, look=True, before=found.basis).too_many
+        # What was said before is signed anew all the same, so that nothing expires.
+        found = due(published, PUBLIC, key, later, look=True)
+        renew(published, PUBLIC, key, later, found.champions, found.snapshot)
+        assert found.too_many and published.targets_of(PUBLIC, "champions") == {}
+    found = due(published, PUBLIC, key, later + 1, look=True)
+    renew(published, PUBLIC, key, later + 1, found.champions, found.snapshot)
+    assert len(published.targets_of(PUBLIC, "champions")) == 1 and not found.too_many
 
 
 def test_drafts_are_believed_as_far_as_they_are_signed(published: Store) -> None:

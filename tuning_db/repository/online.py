@@ -14,6 +14,7 @@ from tuning_db.keys import PrivateKey
 from tuning_db.repositories import CHAMPIONS, ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from tuning_db.repository.metadata import (
     LIFETIMES,
+    MAX_METADATA,
     dumps,
     expires_at,
     key_of,
@@ -55,12 +56,14 @@ class Due:
         snapshot: whether the snapshot is, where champions are not.
         timestamp: whether the timestamp is, where neither is.
         basis: ``Basis.digest`` of the selections that there are then; None where they were not looked at.
+        too_many: whether there are more selections than clients read of: what was said of them stays.
     """
 
     champions: Champions | None = None
     snapshot: bool = False
     timestamp: bool = False
     basis: str | None = None
+    too_many: bool = False
 
     def __bool__(self) -> bool:
         return self.champions is not None or self.snapshot or self.timestamp
@@ -85,13 +88,17 @@ def due(store: Store, release: str, key: PrivateKey, now: float, look: bool, bef
     champions, of = None, basis(store, release, now) if look else None
     there = files = store.targets_of(release, CHAMPIONS) if look or CHAMPIONS in old else {}
     texts: dict[str, bytes] = {}
+    too_many = False
     if of is not None and of.digest != before:
         texts = selections(store, of)
         files = {path: (hashlib.sha256(text).hexdigest(), len(text)) for path, text in texts.items()}
     if files != there or CHAMPIONS in old:
         new = [texts[path] for path, file in files.items() if there.get(path) != file]
         champions = said(store, release, key, now, files, new)
-    return Due(champions, SNAPSHOT in old, TIMESTAMP in old, of.digest if of else None)
+        too_many = len(champions.content) > MAX_METADATA
+        if too_many:  # and with that clients could not read anything else of the repository either
+            champions = said(store, release, key, now, there) if CHAMPIONS in old else None
+    return Due(champions, SNAPSHOT in old, TIMESTAMP in old, of.digest if of else None, too_many)
 
 
 def stale(store: Store, release: str, now: float) -> set[str]:

@@ -104,6 +104,8 @@ class Freshness:
                 return Looked(now, launched(store, now), wait, found.basis), found
 
             looked, found = await self._lanes.read(question)
+            if found.too_many:
+                say("there are more selections than clients read of, and those that were published stay")
             try:
                 if found:
                     await self._lanes.write(

@@ -9,8 +9,13 @@ from tuner.backends import backend_for
 from tuning_db.records import Toolchain
 
 
+def lowering(target: Target) -> Toolchain:
+    """What says what a schedule means here: TVM, LLVM and our own lowering."""
+    return Toolchain({**versions(target.kind), "lowering": str(VERSION)})
+
+
 def toolchain(target: Target) -> Toolchain:
     """The toolchain of this machine for a target: part of the key of every trial."""
     backend = backend_for(target)
     tools = {} if backend is None else backend.versions(target)
-    return Toolchain({**versions(target.kind), **tools, "lowering": str(VERSION)})
+    return Toolchain({**lowering(target).versions, **tools})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart_runtime.dlpack import tensor
+from schedules.cuda.serial import serial
 from schedules.lower import PREPARE, prepared
 from schedules.schedule import Schedule
 from schedules.space import apply
@@ -211,6 +212,10 @@ def _script(workload: Workload, target: Target, schedule: Mapping[str, Any]) -> 
 def _built(workload: Workload, target: Target, schedule: Mapping[str, Any] | None) -> Built:
     import tvm
 
+    if target.kind == "cuda":
+        # No GPU and no nvcc in here: LLVM compiles what the kernel means.
+        module = serial(apply(workload, Schedule.from_json(schedule), target)) if schedule else workload.prim_func
+        return Built(tvm.compile(module, target="llvm").jit())
     if schedule is None:
         return Built(tvm.compile(workload.prim_func, target=target.to_tvm()).jit())
     made = build(workload, Schedule.from_json(schedule), target)

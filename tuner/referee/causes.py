@@ -26,6 +26,7 @@ class Cause(Enum):
     DISTURBED = "disturbed", Outcome.REPLAYED, "right, but the machine was too busy to time it"
     NOT_TIMED = "not_timed", Outcome.REPLAYED, "right, and this machine cannot time it"
     REPRODUCED = "reproduced", Outcome.REPRODUCED, "right, and as fast as claimed"
+    MEANING_ONLY = "meaning_only", Outcome.UNJUDGED, "what a CPU can run of it is not wrong, the rest takes the chip"
     OTHER_CHIP = "other_chip", Outcome.UNJUDGED, "this machine cannot run what is built for that chip"
     OTHER_TOOLCHAIN = "other_toolchain", Outcome.UNJUDGED, "it was built with other versions than are here"
     UNKNOWN_SPACE = "unknown_space", Outcome.UNJUDGED, "the space, or this version of it, is not known here"

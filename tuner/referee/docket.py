@@ -18,7 +18,7 @@ from targets.roofline import IMPOSSIBLE, floor_seconds
 from targets.units import seconds
 from tuner.referee.causes import Cause
 from tuner.task import traffic
-from tuner.toolchain import toolchain
+from tuner.toolchain import lowering, toolchain
 from tuning_db.reasons import Reason
 from tuning_db.records import Policy, Toolchain
 from tuning_db.screening import catalogue_by_fingerprint, check_schedule, space_versions
@@ -97,6 +97,11 @@ class Case:
     floor_s: float | None
     corrections: Mapping[str, Any]
 
+    @property
+    def meant(self) -> bool:
+        """Whether a CPU runs what the kernel means, one thread after the other, in place of the kernel."""
+        return self.target.kind == "cuda"
+
 
 class Obstacle(HeadstartError):
     """A claim cannot be judged here, or is refused as it stands."""
@@ -130,8 +135,13 @@ def admit(claimed: Claimed) -> Case:
         unknown = found[0] is Reason.UNKNOWN_SPACE
         raise Obstacle(Cause.UNKNOWN_SPACE if unknown else Cause.SCHEDULE_NOT_ALLOWED, found[1])
     target = _chip(claimed.target)
-    here = toolchain(target)
-    if here.id != claimed.toolchain.id:
+    here = lowering(target) if target.kind == "cuda" else toolchain(target)
+    if target.kind == "cuda":
+        # TVM and LLVM alone say what a kernel means.
+        same = here.versions.items() <= claimed.toolchain.versions.items()
+    else:
+        same = here.id == claimed.toolchain.id
+    if not same:
         raise Obstacle(Cause.OTHER_TOOLCHAIN, f"{_versions(claimed.toolchain)}; here {_versions(here)}")
     workload = _workload(claimed.workload)
     floor_s = _floor(workload, target, claimed)
@@ -149,7 +159,8 @@ def _versions(tools: Toolchain) -> str:
 
 
 def _chip(declared: Target) -> Target:
-    """The chip that a claim is for, where this machine is one or runs what is built for one."""
+    """The chip that a claim is for: this machine's, one whose code runs here, or a GPU of the catalogue, whose kernels
+    are looked at for what they mean."""
     here = host()
     if declared.fingerprint == here.fingerprint:
         return here
@@ -157,6 +168,8 @@ def _chip(declared: Target) -> Target:
     if target.name in plugins.names():
         # Not even loaded for a stranger's asking: see ``require_judgeable``.
         raise Obstacle(Cause.OTHER_CHIP, f"{target.name} is a chip of a plug-in here; this is {here.name}")
+    if target.kind == "cuda" and declared.fingerprint in catalogue_by_fingerprint():
+        return target
     machine = platform.machine().replace("AMD64", "x86_64")
     arch = str(target.tvm.get("mtriple", machine)).partition("-")[0]
     if target.kind != "llvm" or arch != machine or target.vector_bits > here.vector_bits:

@@ -113,6 +113,7 @@ def examine(
         tuple(trial.cases),
         tuple(trial.takes),
         case.untimed,
+        case.meant,
         trial.evidence,
     )
 

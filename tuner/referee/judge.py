@@ -19,6 +19,11 @@ TOLERANCE = 0.10
 FAR = 0.50
 
 
+# What shows where a kernel for another chip is run on a CPU by what it means. That LLVM cannot compile it, or that it
+# takes too long there, says nothing of it.
+SHOWN = (Cause.WRONG_OUTPUT, Cause.OUT_OF_BOUNDS)
+
+
 @dataclass(frozen=True)
 class CaseResult:
     """What a kernel computed from some inputs.
@@ -45,6 +50,7 @@ class Findings:
         claimed: seconds.
         takes: median seconds of each time it was timed, with whether nothing else ran on the machine.
         untimed: why it was not timed.
+        meant: whether the claimed kernel itself was not run, but on a CPU what it means.
         evidence: figures for whoever wants to do it again.
     """
 
@@ -54,6 +60,7 @@ class Findings:
     cases: Sequence[CaseResult] = ()
     takes: Sequence[tuple[float, bool]] = ()
     untimed: str = ""
+    meant: bool = False
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,15 +89,19 @@ def retimed(takes: Sequence[tuple[float, bool]]) -> tuple[float, bool]:
 
 def _cause(findings: Findings) -> tuple[Cause, str]:
     wrong = sorted((case.name, case.seed, case.wrong) for case in findings.cases if case.wrong)
-    if findings.stopped is not None and findings.stopped.outcome is Outcome.REFUSED:
-        return findings.stopped, findings.said
+    stopped = findings.stopped
+    refused = stopped is not None and stopped.outcome is Outcome.REFUSED
+    if stopped is not None and refused and (not findings.meant or stopped in SHOWN):
+        return stopped, findings.said
     if wrong:
         name, seed, said = wrong[0]
         return Cause.WRONG_OUTPUT, f"{said}; inputs {name} {seed}"
-    if findings.stopped is not None:
-        return findings.stopped, findings.said
+    if stopped is not None:
+        return (Cause.MEANING_ONLY if refused else stopped), findings.said
     if len({case.seed for case in findings.cases if case.name == "seed"}) < SEEDS:
         return Cause.NO_CONTROL, "too few outputs were compared"
+    if findings.meant:
+        return Cause.MEANING_ONLY, findings.untimed
     if not findings.takes:
         return Cause.NOT_TIMED, findings.untimed
     found, settled = retimed(findings.takes)

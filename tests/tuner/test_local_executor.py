@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from targets import detect
-from tests.tuner.executor_contract import HOSTILE, LIMITS, ExecutorContract, hostile, is_failed, opened
+from tests.tuner.executor_contract import HOSTILE, LIMITS, ExecutorContract, harmless_ahead, hostile, is_failed, opened
 from tuner.device_lock import DeviceLock, DeviceTaken
 from tuner.local_executor import LocalExecutor, LocalSession
 from tuner.task import DEFAULT
@@ -34,6 +34,8 @@ class TestLocalExecutor(ExecutorContract):
 @pytest.mark.parametrize(
     "kind, status, reason",
     [
+        ("die", Status.RUN_ERROR, "died: exit code 7"),
+        ("refuse", Status.BUILD_ERROR, "vectorize"),
         ("eat", Status.OVER_LIMIT, "memory"),
         ("fork", Status.RUN_ERROR, "started 2 processes of its own"),
         ("print", Status.RUN_ERROR, "something else than an answer"),
@@ -61,10 +63,9 @@ def test_a_kernel_that_prints_or_reads_reaches_nobody(session, kind):
     assert session.trial(DEFAULT).status is Status.OK
 
 
-def test_processes_started_while_built_ahead_cost_the_others_nothing(session):
-    session.ahead([DEFAULT, hostile("fork"), hostile("lie")])
-    assert session.trial(hostile("lie")).status is Status.WRONG_OUTPUT
-    assert session.trial(hostile("fork")).status is Status.RUN_ERROR
+@pytest.mark.parametrize("kind, status", [("hang", Status.TIMEOUT), ("fork", Status.RUN_ERROR)])
+def test_any_harm_when_built_ahead_costs_the_others_nothing(session, kind, status):
+    harmless_ahead(session, kind, status)
 
 
 def test_a_device_that_another_took_for_good_is_refused(session, executor):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +30,19 @@ from tuning_db.store import Store
 CHIPS = ("host", "second")
 # The nodes beside the head: the host's one device, and the two of the second chip on two nodes.
 NODES: tuple[Mapping[str, int], ...] = ({"host": 1}, {"second": 1}, {"second": 1})
-WHAT = ("measurer", "kernels", "node", "job")
+# Each is killed once, in this order, and then by chance.
+WHAT = ("measurer", "node", "job", "kernels")
 
 
 class Chaos:
     """One cluster with its jobs; ``killed`` counts what was killed."""
 
-    def __init__(self, made: Any, folder: Path, trials: int, seed: int) -> None:
+    def __init__(self, made: Any, nodes: Sequence[Mapping[str, int]], folder: Path, trials: int, seed: int) -> None:
         self.cluster, self.folder, self.trials = made, folder, trials
         self.rng = random.Random(seed)
         self.killed: Counter[str] = Counter()
         self.jobs: dict[str, subprocess.Popen[bytes]] = {}
-        self.nodes = list(zip(made.workers, NODES, strict=True))
+        self.nodes = list(zip(made.workers, nodes, strict=True))
 
     def tune(self, name: str, kills: int, most_s: float = 3600.0) -> None:
         """Tune on both chips at once; kill something whenever there are more trials, ``kills`` times."""
@@ -81,7 +82,7 @@ class Chaos:
         )
 
     def _kill(self, name: str) -> None:
-        what = self.rng.choice(WHAT)
+        what = WHAT[self.killed.total()] if self.killed.total() < len(WHAT) else self.rng.choice(WHAT)
         if what == "job":
             chip = self.rng.choice([chip for chip in CHIPS if self.jobs[chip].poll() is None])
             self.jobs[chip].kill()
@@ -91,7 +92,7 @@ class Chaos:
             at = self.rng.randrange(len(self.nodes))
             node, has = self.nodes[at]
             self.cluster.remove_node(node, allow_graceful=False)
-            self.nodes[at] = self.cluster.add_node(num_cpus=0, resources=dict(carrying(**has))), has
+            self.nodes[at] = self.cluster.add_node(num_cpus=0, resources=carrying(has)), has
         elif (process := self._process(what)) is not None:
             process.kill()
         else:
@@ -144,7 +145,7 @@ def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def run(kills: int, trials: int, seed: int, quiet: bool = True) -> dict[str, Any]:
+def run(kills: int, trials: int, seed: int) -> dict[str, Any]:
     """Tune quietly, and again with so many kills; what was found."""
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
@@ -152,13 +153,13 @@ def run(kills: int, trials: int, seed: int, quiet: bool = True) -> dict[str, Any
         chips(),
     ):
         patch.setenv("HEADSTART_LOCKS", f"{folder}/locks")
-        return _run(Path(folder), kills, trials, seed, quiet)
+        return _run(Path(folder), kills, trials, seed)
 
 
-def _run(folder: Path, kills: int, trials: int, seed: int, quiet: bool) -> dict[str, Any]:
-    with cluster(*(carrying(**has) for has in NODES)) as made:
-        chaos, result = Chaos(made, folder, trials, seed), dict[str, Any]()
-        for name, number in (("quiet", 0), ("killed", kills)) if quiet else (("killed", kills),):
+def _run(folder: Path, kills: int, trials: int, seed: int) -> dict[str, Any]:
+    with cluster(*map(carrying, NODES)) as made:
+        chaos, result = Chaos(made, NODES, folder, trials, seed), dict[str, Any]()
+        for name, number in (("quiet", 0), ("killed", kills)):
             start = time.monotonic()
             chaos.tune(name, number)
             result[name] = verify(chaos, name) | {"seconds": time.monotonic() - start}

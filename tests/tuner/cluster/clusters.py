@@ -6,6 +6,7 @@ import os
 import runpy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,14 @@ def chips(*folders: Path) -> Iterator[None]:
     tuner.backends._makers.cache_clear()
 
 
-def carrying(host: int = 0, second: int = 0, **more: float) -> Mapping[str, float]:
-    """The resources of a node with so many devices."""
-    given = {resource(detect.host()): host, resource(SECOND): second, **more}
-    return {name: float(number) for name, number in given.items() if number}
+# A chip of another make, which a node may claim to have; no machine has it.
+CLAIMED = replace(detect.host(), name="claimed", vector_bits=64)
+TARGETS = {"host": detect.host(), "second": SECOND, "claimed": CLAIMED}
+
+
+def carrying(devices: Mapping[str, int]) -> dict[str, float]:
+    """The resources of a node with so many devices of each chip."""
+    return {resource(TARGETS[name]): float(number) for name, number in devices.items()}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,27 +11,21 @@ import pytest
 from schedules.space import spaces_for
 from targets import detect, resolve
 from targets.errors import HeadstartError, InputError
-from tests.tuner.cluster.clusters import SECOND, carrying, chips, cluster
-from tests.tuner.executor_contract import HOSTILE, LIMITS, ExecutorContract, opened
+from tests.tuner.cluster.clusters import CLAIMED, SECOND
+from tests.tuner.executor_contract import LIMITS, ExecutorContract, opened
 from tuner.cluster import measurer
-from tuner.cluster.connection import check_address, resource
+from tuner.cluster.connection import check_address
 from tuner.cluster.executor import RayExecutor
 from tuner.executor import DeviceGone, DeviceStatus, Session
 from tuner.task import DEFAULT
 from tuning_db.records import Policy, Status
 
 ray = pytest.importorskip("ray")
-# A chip of another make, which one node claims to have.
-CLAIMED = dataclasses.replace(detect.host(), name="claimed", vector_bits=64)
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A head that builds; a node with this chip and another that was set up with the same one; a second kind of chip
-    on one node; and a node that is not what it says."""
-    nodes = carrying(host=1), carrying(host=1, second=1), carrying(**{resource(CLAIMED): 1.0})
-    with chips(HOSTILE), cluster(*nodes) as made:
-        yield made.address
+def address(made: Any) -> str:
+    return made.address
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,7 @@ class TaskVisit:
             yield from self._face(session)
             outcome = above_floor(task, (yield from self._run(session.trial, schedule)))
             good = outcome.status is Status.OK
-            evidence: dict[str, Any] = {"again": True} if again and good else {}
+            evidence: dict[str, Any] = {"again": True} if again else {}
             won = good and task.champion is None
             timed = outcome.median is not None
             if good and not timed and task.champion is not None:

@@ -288,6 +288,24 @@ def test_a_workload_that_does_not_load_leaves_the_others(store):
     assert good.tried == 5
 
 
+def test_a_second_look_that_fails_is_no_second_trial(store):
+    """What is known of the default stays, and what befell it when timed anew is told apart from a first trial."""
+    task = task_of(store)
+
+    class Unlucky(Simulated):
+        def trial(self, schedule: Schedule) -> Outcome:
+            before = self.ran.count(schedule)
+            outcome = super().trial(schedule)
+            return Outcome(Status.OVER_LIMIT, error="killed") if schedule == DEFAULT and before else outcome
+
+    executor = Unlucky(lambda s: 1e-3 if s == DEFAULT else 1e-4)
+    Job(store, executor, [task], Budget(trials=12), seed=0).run()  # type: ignore[arg-type]
+    first, again = [trial for trial in store.trials() if trial.schedule == DEFAULT.id]
+    assert first.status is Status.OK and not first.evidence.get("again")
+    assert again.status is Status.OVER_LIMIT and again.evidence["again"]
+    assert task.default_s == 1e-3
+
+
 def test_interrupting_keeps_what_was_found(store):
     task = task_of(store)
 

@@ -131,7 +131,8 @@ def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
     for chip in CHIPS:
         trials = [trial for trial in chaos.kept(chip, name) if "device" in trial.evidence]
         new = Counter((t.key.workload, t.schedule) for t in chaos.kept(chip, name) if not t.evidence.get("again"))
-        assert new and max(new.values()) == 1, "a schedule was tried twice"
+        twice = {key for key, number in new.items() if number > 1}
+        assert new and not twice, [t for t in chaos.kept(chip, name) if (t.key.workload, t.schedule) in twice]
         assert set(Counter(workload for workload, _ in new).values()) == {chaos.trials}
         with Store.open(chaos.folder / f"{name}-{chip}.db") as store:
             assert check(store) == []

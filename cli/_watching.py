@@ -74,10 +74,10 @@ def device_table(places: Sequence[DeviceStatus]) -> Table:
     """What each device of a cluster does, or did."""
     table = Table(header_style="bold", box=None)
     for column in ("node", "device", "state"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("trials", "measuring"):
-        table.add_column(column, justify="right")
-    table.add_column("at", overflow="ellipsis", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("at", overflow="ellipsis", no_wrap=True, ratio=1)
     ordered = sorted(places, key=lambda place: place.state != "measuring")
     for place in ordered[:MOST]:
         state = f"[{COLOURS[place.state]}]{place.state}[/]"

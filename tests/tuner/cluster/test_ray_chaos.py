@@ -11,7 +11,7 @@ from tests.tuner.cluster.conftest import NODES
 
 
 def test_killed_measurers_nodes_and_jobs_lose_and_double_nothing(made: Any, tmp_path: Path) -> None:
-    chaos = Chaos(made, NODES, tmp_path, trials=5, seed=0)
+    chaos = Chaos(made, NODES, tmp_path, trials=3, seed=0)
     chaos.tune("killed", kills=3)
     found = verify(chaos, "killed")
     assert dict(chaos.killed) == {"measurer": 1, "node": 1, "job": 1}

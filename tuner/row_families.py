@@ -50,7 +50,7 @@ class Family:
     @property
     def most(self) -> int:
         """The most rows that were asked for."""
-        return self.asked[-1]
+        return row_count(self.operator)
 
     def workload(self, rows: int) -> Workload:
         """Its computation of so many rows."""

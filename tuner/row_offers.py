@@ -50,14 +50,17 @@ def planned(offer: Offer, target: Target) -> tuple[Offer, tuple[PlannedFamily, .
     for group in _groups(offer.steps, offer.built):
         most = max(group.largest, *group.kernels)
         names = tuple(dict.fromkeys(name for kernel in group.kernels.values() for name in kernel.names))
-        rows = {*group.kernels, most}
-        of_most = group.kernels.get(most) or group.kernels[max(group.kernels)]
-        whole = Family(with_rows(group.operator, most), names, tuple(sorted(rows)), of_most.calls)
+        # What a family of the bundle does without, and nothing is offered for, it goes on without.
+        asked = {rows for rows, one in group.kernels.items() if one.workload in built or not group.largest}
+        calls = group.kernels[max(group.kernels)].calls
+        whole = Family(with_rows(group.operator, most), names, tuple(sorted(asked)), calls)
         families.append(_plan(whole, group, built, target))
-    kernels = [
-        replace(kernel, candidates=tuple(_allowed(built.get(kernel.workload), kernel)[:1]))
-        for kernel in offer.selection.kernels
-    ]
+    kernels = []
+    for kernel in offer.selection.kernels:
+        # Parameters may have been left out that are as usual; families go by all of them.
+        operator, candidates = _operator(kernel), _allowed(built.get(kernel.workload), kernel)
+        params = operator.params() if operator else kernel.params
+        kernels.append(replace(kernel, params=params, candidates=tuple(candidates[:1])))
     found = RowSelection.of(replace(offer.selection, kernels=tuple(kernels)), families)
     return replace(offer, selection=found.selection), found.families
 
@@ -68,13 +71,18 @@ def _groups(steps: tuple[Selection, ...], built: Selection | None) -> list[_Grou
     # Of these nothing is offered, unless a step has the same.
     in_bundle = [replace(one, candidates=()) for one in built.kernels if built.family_of(one)] if built else []
     for kernel in (*in_bundle, *(kernel for step in steps for kernel in step.kernels)):
-        operator = make_operator(kernel.operator, dict(kernel.params)) if kernel.operator in operators() else None
+        operator = _operator(kernel)
         if operator is not None and operator.row_parameter:
             groups.setdefault(family(operator), _Group(operator)).kernels[row_count(operator)] = kernel
     for entry in built.families if built else ():
         largest = make_operator(entry.operator, {**entry.params, entry.row_parameter: entry.largest})
         groups[family(largest)].largest = entry.largest
     return [group for group in groups.values() if group.largest or len(group.kernels) > 1]
+
+
+def _operator(kernel: SelectedKernel) -> Operator | None:
+    """What a kernel computes; None where that is a program of its own, or is not known here."""
+    return make_operator(kernel.operator, dict(kernel.params)) if kernel.operator in operators() else None
 
 
 def _plan(whole: Family, group: _Group, built: dict[str, SelectedKernel], target: Target) -> PlannedFamily:

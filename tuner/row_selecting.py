@@ -114,7 +114,7 @@ def select_rows_again(store: Store, before: Selection, target: Target) -> RowSel
     for entry in before.families:
         operator = make_operator(entry.operator, {**entry.params, entry.row_parameter: entry.largest})
         # What was asked for is a kernel still, or was measured and is found again.
-        asked = tuple(sorted({entry.largest, *(one.rows for one in entry.kernels)}))
+        asked = tuple(one.rows for one in entry.kernels)
         family = Family(operator, entry.names, asked, of_workload[entry.kernels[-1].workload].calls)
         families.append(_from_store(store, family, target, before.policy, selection.toolchain))
     return RowSelection.of(selection, families)

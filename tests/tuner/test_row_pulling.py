@@ -33,15 +33,17 @@ from tuner.frontend.step import complete_step
 from tuner.frontend.stored import store_model
 from tuner.proving import rows_to_prove
 from tuner.pulling import Pulled, Puller, Source
+from tuner.row_offers import planned
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
 from tuner.wishing import wish_again, wish_for
 from tuning_db.client import connect
 from tuning_db.deploy.cache import Cache
 from tuning_db.deploy.deployment import Deployment
-from tuning_db.deploy.lock import HERE, THERE
-from tuning_db.deploy.offer import Wish
+from tuning_db.deploy.lock import HERE, THERE, Origin
+from tuning_db.deploy.offer import Offer, Wish
 from tuning_db.deploy.trust import Told
+from tuning_db.published import Prebuilt
 from tuning_db.records import Key, Status, Trial
 from tuning_db.selection import Selection
 from tuning_db.store import Store
@@ -237,6 +239,29 @@ def test_from_a_service(pulled: Pulled, service: Service, hands: Hands, target: 
     check_outputs(newer.directory)
     back, deployed, _ = at(tmp_path / "a", "")
     assert back.back(deployed(), deployed().before()).lock == there.lock
+
+
+def test_what_nothing_is_offered_for_stays_as_the_bundle_does_it(pulled: Pulled, target: Target) -> None:
+    """The largest number of rows is done by smaller kernels; parameters that are as usual are left out of the offer."""
+    whole = pulled.lock.selection
+    (proj,) = (one for one in whole.families if one.names == ("proj",))
+    plans = (*(plan for plan in proj.plans if plan.last < 8), RowRange(8, 11, (7, 4)), RowRange(12, 12, (4, 4, 4)))
+    fewer = replace(proj, kernels=tuple(one for one in proj.kernels if one.rows < 12), plans=plans)
+    built = replace(
+        whole,
+        kernels=tuple(one for one in whole.kernels if one.workload != proj.kernels[-1].workload),
+        families=tuple(fewer if one is proj else one for one in whole.families),
+    )
+    usual = {"eps": NORM.params()["eps"], "residual": False}
+    offered = tuple(
+        replace(one, candidates=(), params={k: v for k, v in one.params.items() if usual.get(k) != v})
+        for one in whole.kernels
+    )
+    step = replace(built, kernels=offered, families=(), smaller=())
+    found = planned(Offer(Origin(""), "reproduced", "0" * 64, step, Prebuilt("0" * 64, {}), built, (step,)), target)[0]
+    assert found.stale == ()
+    assert found.in_bundle.families == built.families
+    assert Selection.loads(found.selection.dumps()) == found.selection
 
 
 def same_layout(schedule: Schedule, target: Target) -> bool:

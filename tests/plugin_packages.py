@@ -30,11 +30,20 @@ def write(site: Path, package: str, chips: list[str], code: str | None = None) -
     """Lay a package into a folder as pip does, with an entry point for each chip; by default a plug-in of the first."""
     (site / package).mkdir(parents=True)
     (site / package / "__init__.py").write_text(PLUGIN.format(name=chips[0]) if code is None else code)
+    _describe(site, package, [f"{chip} = {package}" for chip in chips])
+
+
+def _describe(site: Path, package: str, points: list[str]) -> None:
     info = site / f"{package}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    points = "".join(f"{chip} = {package}\n" for chip in chips)
-    (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{points}")
+    (info / "entry_points.txt").write_text("\n".join([f"[{plugins.GROUP}]", *points, ""]))
+
+
+def lay_example(site: Path) -> None:
+    """Lay the worked example into a folder as pip would, which takes longer."""
+    shutil.copytree(EXAMPLE / "example_chip", site / "example_chip")
+    _describe(site, "example_chip", ["example-npu = example_chip:plugin"])
 
 
 def install(source: Path, site: Path) -> None:

@@ -81,7 +81,8 @@ class Emulated(Backend):
         return program
 
     def load(self, artefact: Path, target: Target, device: str) -> Program:
-        """The program, to be started at each call."""
+        """The program, to be started at each call; a file that came from another machine may not be run yet."""
+        artefact.chmod(0o700)
         return _Emulated([*tools.emulator(target, architecture(target)), str(artefact), str(target.cores)])
 
 

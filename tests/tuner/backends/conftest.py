@@ -1,4 +1,4 @@
-"""The worked example of a plug-in, installed as a user installs it."""
+"""The worked example of a plug-in, for the tests of backends."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin_packages import EXAMPLE, install, on_path
-
-
-@pytest.fixture(scope="session")
-def example_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that pip has installed the example into."""
-    site = tmp_path_factory.mktemp("plugins") / "site"
-    install(EXAMPLE, site)
-    return site
+from tests.plugin_packages import lay_example, on_path
 
 
 @pytest.fixture(scope="module")
-def example(example_site: Path) -> Iterator[Path]:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The example, installed for this process while a module's tests run."""
-    with on_path(example_site):
-        yield example_site
+    site: Path = tmp_path_factory.mktemp("plugins") / "site"
+    lay_example(site)
+    with on_path(site):
+        yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -35,7 +33,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="module")
-def target(case: Case, example: Path) -> Target:
+def target(case: Case, example: None) -> Target:
     return resolve(case.target)
 
 

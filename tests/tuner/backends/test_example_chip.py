@@ -17,7 +17,7 @@ from schedules.space import spaces_for
 from schedules.workload import Workload
 from targets import resolve
 from tests.cli.session import ROOT, folder, run
-from tests.plugin_packages import on_path, write
+from tests.plugin_packages import EXAMPLE, install, on_path, write
 from tuner.backends import backend_for
 from tuner.backends.bench import BackendBench
 from tuner.local_executor import LocalExecutor
@@ -42,14 +42,6 @@ STEP = ("--tokens=2", "--kv-len=16", f"--target={NPU}")
 WORKLOAD = Workload.of(Linear(4, 8, 64))
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to work in, with a small model."""
-    made = tmp_path_factory.mktemp("npu")
-    (made / "tiny.json").write_text(json.dumps(MODEL))
-    return made
-
-
 def shell(home: Path, site: Path, *words: str) -> str:
     """What ``headstart`` prints in a process of its own, for which a folder of packages is installed."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("HEADSTART_")}
@@ -60,59 +52,47 @@ def shell(home: Path, site: Path, *words: str) -> str:
     return ran.stdout
 
 
-@pytest.fixture(scope="module")
-def tuned(home: Path, example_site: Path):
-    """What tuning the model for the chip printed."""
+def test_a_model_is_tuned_for_it(tmp_path, example):
+    """One test, since tuning takes longer than all that is asked of what came of it."""
+    (tmp_path / "tiny.json").write_text(json.dumps(MODEL))
+    install(EXAMPLE, tmp_path / "site")
+    listed = shell(tmp_path, tmp_path / "site", "targets", "list")
+    assert f"{NPU}: added by plug-in headstart-example-chip 1.0" in listed
     words = ("tune", "tiny.json", *STEP, "--trials=2", "--seed=0", "--json")
-    return json.loads(shell(home, example_site, *words))
-
-
-def test_a_model_is_tuned_for_it(tuned):
+    tuned = json.loads(shell(tmp_path, tmp_path / "site", *words))
     assert tuned["failures"] == {}
     operators = {row["operator"]: row for row in tuned["workloads"]}
     assert {"linear", "rmsnorm", "swiglu"} <= set(operators)
     assert all(row["champion_s"] for row in tuned["workloads"])
     assert operators["linear"]["speedup"] > 2 and operators["rmsnorm"]["speedup"] > 1
+    with folder(tmp_path):
+        (best,) = run("best", operators["linear"]["workload"], f"--target={NPU}", "--json").json["champions"]
+        written = run("metaschedule", "export", "traces", f"--target={NPU}", "--json").json["champions"]
+        bundled = run("bundle", "build", "tiny.json", *STEP, "-o=out")
+    assert best["target"]["name"] == NPU and best["schedule"]["space"] == "example_chip.tiles"
+    # It says whose times these are.
+    assert best["policy"]["clock"] == "simulated" and best["toolchain"]["versions"]["example-npu"] == "1"
+    assert len(written) == len(tuned["workloads"]) and {one["form"] for one in written} == {"trace"}
+    assert bundled.code == 1 and "a bundle holds kernels for CPUs, and example-npu" in bundled.err
 
 
 def test_the_chip_is_listed_beside_a_broken_one(example, tmp_path):
     write(tmp_path / "site", "broken", ["chip-2"], "import no_driver")
     with on_path(tmp_path / "site"):
         listed = run("targets", "list").out
-    assert f"{NPU}: added by plug-in headstart-example-chip 1.0 (entry point '{NPU}')" in listed
+    assert f"{NPU}: added by plug-in example_chip 1.0 (entry point '{NPU}')" in listed
     assert "cannot be used: plug-in broken 1.0 (entry point 'chip-2') cannot be loaded" in listed
 
 
-def test_what_is_best_says_whose_times_these_are(home, example, tuned):
-    linear = next(row for row in tuned["workloads"] if row["operator"] == "linear")
-    with folder(home):
-        (found,) = run("best", linear["workload"], f"--target={NPU}", "--json").json["champions"]
-    assert found["target"]["name"] == NPU and found["schedule"]["space"] == "example_chip.tiles"
-    assert found["policy"]["clock"] == "simulated" and found["toolchain"]["versions"]["example-npu"] == "1"
+def test_no_referee_judges_it(tmp_path, example):
+    with folder(tmp_path):
+        ended = run("referee", f"--target={NPU}", "--once", "--as=judge")
+    assert ended.code == 2 and "no referee can judge claims for example-npu" in ended.err
 
 
-def test_its_champions_are_written_for_tvm_alone(home, example, tuned):
-    with folder(home):
-        written = run("metaschedule", "export", "traces", f"--target={NPU}", "--json").json["champions"]
-    assert len(written) == len(tuned["workloads"])
-    assert {one["form"] for one in written} == {"trace"}
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (("bundle", "build", "tiny.json", *STEP, "-o=out"), 1, "a bundle holds kernels for CPUs, and example-npu"),
-        (("referee", f"--target={NPU}", "--once", "--as=judge"), 2, "no referee can judge claims for example-npu"),
-    ],
-)
-def test_what_is_not_for_such_a_chip_says_so(home, example, tuned, words, code, said):
-    with folder(home):
-        ended = run(*words)
-    assert ended.code == code and said in ended.err
-
-
-def test_a_machine_without_a_device_says_what_is_missing(home, example):
-    with folder(home, CC="no-such-compiler"):
+def test_a_machine_without_a_device_says_what_is_missing(tmp_path, example):
+    (tmp_path / "tiny.json").write_text(json.dumps(MODEL))
+    with folder(tmp_path, CC="no-such-compiler"):
         ended = run("tune", "tiny.json", *STEP, "--trials=1")
     assert ended.code == 2
     assert "no kernels for example-npu can be run here: the simulator needs a C compiler" in ended.err

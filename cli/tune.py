@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command("tune")
 @click.argument("model")
 @steps_options
-@click.option("--target", default="host", show_default=True, help="Chip to tune for; it must be in this machine.")
+@click.option("--target", default="host", show_default=True, help="Chip to tune for: of this machine, or emulated.")
 @ray_option
 @limit_options
 @click.option("--seed", type=int, help="Seed of the search, to repeat one.")

@@ -14,6 +14,7 @@ import numpy as np
 from schedules.schedule import Schedule
 from schedules.space import spaces_on
 from targets.errors import HeadstartError, one_line
+from tuner.backends import is_untimed
 from tuner.cost_model import CostModel, Example, all_examples
 from tuner.evaluate import hold_out, metrics
 from tuner.executor import DeviceGone, Executor, Outcome
@@ -27,6 +28,8 @@ from tuning_db.store import Store
 # Trials in a visit to a task; loading its inputs again for fewer would cost more than it gains.
 VISIT = 8
 FIRST = 4
+# In the first visit where nothing is timed: the default, and what is guessed to be best.
+GUESSED = 2
 # Seconds of a call up to which the default schedule is timed a second time.
 CHEAP_S = 0.1
 # Trials in a row without a new champion after which a job that has all the time there is gives a task up.
@@ -240,6 +243,8 @@ class Job:
             everyone = [*self._others, *(e for t in self.tasks if t is not task for e in t.examples)] if known else []
             first = opening(task, self.learner.model, everyone, self.rng) if known else [DEFAULT]
             self._waiting[task.workload.id] = task.untried(first)
+            if is_untimed(self.executor.target):
+                count = min(count, GUESSED)  # more of them would tell no more of how good they are
         waiting = self._waiting[task.workload.id]
         # Whatever is known to be good comes before what is drawn, on later visits too.
         schedules = [waiting.pop(0) for _ in range(min(count, len(waiting)))]

@@ -55,11 +55,6 @@ class CudaSpace(KnobSpace):
     def compiled_features(self, resources: Mapping[str, Any] | None) -> dict[str, float]:
         return compiled_features(resources)
 
-    @property
-    def threads(self) -> int:
-        """The most threads that a block may have."""
-        return int(self.target.tvm["max_threads_per_block"])
-
 
 def architecture(target: Target) -> int:
     """The number of a CUDA architecture: 90 of ``sm_90a``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from schedules.cuda.source import source
 from schedules.cuda.space import architecture
 from targets import Target
 from targets.backend import Backend, Program
-from targets.errors import InputError
+from targets.errors import HeadstartError, InputError
 from targets.toolchain import present
 from tuner.cuda import cubin, driver
 from tuner.cuda.artefact import Artefact
@@ -50,7 +51,9 @@ class CudaBackend(Backend):
     @property
     def timed(self) -> bool:  # type: ignore[override]
         """Whether there is such a GPU here."""
-        return bool(self._gpus())
+        with suppress(HeadstartError):  # a driver that cannot be used: ``devices`` says so
+            return bool(self._fitting())
+        return False
 
     def versions(self, target: Target) -> dict[str, str]:
         """Of nvcc, and of the driver where there is one."""
@@ -61,20 +64,19 @@ class CudaBackend(Backend):
 
         Raises:
             InputError: the GPUs of this machine are others.
+            HeadstartError: there is a driver that cannot be used.
         """
-        found = [f"cuda:{gpu.ordinal}" for gpu in self._gpus()] or [SERIAL]
-        return found if cubin.nvcc() else []
+        fitting = self._fitting()
+        if gpus() and not fitting:
+            here = ", ".join(dict.fromkeys(map(str, gpus())))
+            raise InputError(f"this machine has {here}, and {self.target.name} is {describe(self.target)}")
+        return ([f"cuda:{gpu.ordinal}" for gpu in fitting] or [SERIAL]) if cubin.nvcc() else []
 
     def lacks(self, target: Target) -> str:
         return f"kernels for {target.name} are compiled by nvcc, and {cubin.NO_NVCC}"
 
-    def _gpus(self) -> list[Gpu]:
-        found = gpus()
-        fitting = [gpu for gpu in found if matches(gpu, self.target)]
-        if found and not fitting:
-            here = ", ".join(dict.fromkeys(str(gpu) for gpu in found))
-            raise InputError(f"this machine has {here}, and {self.target.name} is {describe(self.target)}")
-        return fitting
+    def _fitting(self) -> list[Gpu]:
+        return [gpu for gpu in gpus() if matches(gpu, self.target)]
 
     def slack(self, arithmetic: str) -> float:
         return slack(arithmetic) if self.timed else 1.0

@@ -12,13 +12,14 @@ from schedules.operators.linear_fp8 import LinearFp8
 from schedules.space import spaces
 from schedules.workload import Workload
 from targets import catalogue
-from targets.errors import InputError
+from targets.errors import HeadstartError, InputError
 from tests.tuner.cuda.fake import surroundings
 from tuner.backends import backend_for, cuda, devices
 from tuner.backends.bench import BackendBench
 from tuner.cuda import cubin, driver
 from tuner.executor import Limits
 from tuner.local_executor import LocalExecutor
+from tuner.toolchain import toolchain
 from tuning_db.records import Policy, Status
 
 H100 = catalogue.target("h100")
@@ -72,9 +73,19 @@ def test_another_gpu_is_refused_with_both_named(h100, monkeypatch, name, capabil
     both = rf"{name} \(sm_{capability}, {multiprocessors} multi.*, and h100 is NVIDIA H100 \(sm_90, 132 multi"
     with pytest.raises(InputError, match=both):
         devices(H100)
+    # Whoever only reads what was found for an H100 has nothing to do with that.
+    assert set(toolchain(H100).versions) == {"tvm", "llvm", "lowering", "cuda"} and not backend_for(H100).timed
     fitting = {"NVIDIA A100-SXM4-80GB": "a100", "NVIDIA H200": "h200"}
     if name in fitting:
         assert devices(catalogue.target(fitting[name])) == ["cuda:0"]
+
+
+@needs_compiler
+def test_a_driver_that_does_not_work_is_said_where_it_is_needed(h100, monkeypatch):
+    monkeypatch.setenv("FAKE_INIT", "803")
+    with pytest.raises(HeadstartError, match="cuInit: another error"):
+        devices(H100)
+    assert "driver" not in toolchain(H100).versions
 
 
 @needs_compiler

@@ -36,7 +36,7 @@ static void note(const char *what) {
   if (log) { fprintf(log, "%s\n", what); fclose(log); }
 }
 
-CUresult cuInit(unsigned flags) { return number("FAKE_COUNT", 1) ? flags : 100; }
+CUresult cuInit(unsigned flags) { return number("FAKE_COUNT", 1) ? number("FAKE_INIT", flags) : 100; }
 CUresult cuDriverGetVersion(int *version) { *version = 13010; return 0; }
 CUresult cuGetErrorString(CUresult code, const char **text) {
   *text = code == 700 ? "an illegal memory access was encountered" : code == 2 ? "out of memory" : "another error";

@@ -69,7 +69,8 @@ def name_of(model: str) -> str:
 def step_of(steps: Sequence[Row]) -> str:
     """Steps that differ in their tokens: ``decode of 1, 16 tokens, ep 8``."""
     degrees = [f"{name} {steps[0][name]}" for name in ("tp", "ep") if steps[0][name] > 1]
-    return ", ".join([f"{steps[0]['phase']} of {', '.join(str(s['tokens']) for s in steps)} tokens", *degrees])
+    tokens = ", ".join(str(step["tokens"]) for step in steps)
+    return ", ".join([f"{steps[0]['phase']} of {tokens} token{'' if tokens == '1' else 's'}", *degrees])
 
 
 def state_of(job: Row) -> str:

@@ -61,26 +61,34 @@ def reigns(trials: Sequence[Trial]) -> list[Reign]:
 MEDIAN_ERROR = math.sqrt(math.pi / 2) / 1.349
 
 
-def gain(chain: Sequence[Reign]) -> tuple[float, float] | None:
+# A duel is decided long before it says how much faster the winner is, and on a busy machine a few pairs may say
+# anything: the error of the logarithm up to which it is believed, and how far that may be from what the medians say.
+UNSURE, APART = 0.1, math.log(2)
+
+
+def gain(chain: Sequence[Reign]) -> tuple[float, float | None] | None:
     """How many times faster the last of a chain of champions is than the first, and the error of that as a factor.
 
     Where two were timed in turn it is the median of those ratios, which the noise of hours in between does not touch;
-    else the ratio of two medians, whose error is not known and taken for none. Of several steps the logarithms add up,
-    and so do the squares of the standard errors of their medians.
+    where that is not sure to ten percent, or twice as far off, or they were not, the ratio of their two medians. Of
+    several steps the logarithms add up, and so do the squares of the standard errors of their medians.
 
     Returns:
-        ``(1.5, 1.02)`` for half as fast again, give or take two percent; None where a champion was not timed.
+        ``(1.5, 1.02)`` for half as fast again, give or take two percent; no error where a step had to be taken by two
+        medians. None where a champion was not timed.
     """
-    total, error = 0.0, 0.0
+    total, squares, known = 0.0, 0.0, True
     for before, after in pairwise(chain):
         if before.trial.median is None or after.trial.median is None:
             return None
         if after.again:
             continue
         logs = [math.log(ratio) for ratio in after.ratios if ratio > 0]
-        if len(logs) > 1:
-            low, middle, high = statistics.quantiles(logs, n=4, method="inclusive")
-            total, error = total - middle, error + (MEDIAN_ERROR * (high - low)) ** 2 / len(logs)
+        low, middle, high = statistics.quantiles(logs, n=4, method="inclusive") if len(logs) > 1 else (0.0, 0.0, 0.0)
+        error = MEDIAN_ERROR * (high - low) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
+        medians = math.log(before.trial.median / after.trial.median)
+        if error <= UNSURE and abs(-middle - medians) <= APART:
+            total, squares = total - middle, squares + error**2
         else:
-            total += math.log(before.trial.median / after.trial.median)
-    return math.exp(total), math.exp(math.sqrt(error))
+            total, known = total + medians, False
+    return math.exp(total), math.exp(math.sqrt(squares)) if known else None

@@ -61,7 +61,15 @@ def test_timing_a_champion_again_gains_nothing() -> None:
 
 def test_a_champion_that_no_longer_ran_is_compared_by_medians() -> None:
     chain = reigns([good(0, 4.0), good(1, 5.0, incumbent=plan(0).id, ratios=[])])
-    assert gain(chain) == (pytest.approx(0.8), 1.0)
+    assert gain(chain) == (pytest.approx(0.8), None)
+
+
+def test_a_duel_that_says_little_of_how_much_is_not_believed_in_that() -> None:
+    busy = good(1, 2.0, incumbent=plan(0).id, ratios=[1e-4, 2e-4, 0.5, 1e-3, 0.4])
+    (first, second) = reigns([good(0, 4.0), busy])
+    assert gain([first, second]) == (pytest.approx(2.0), None)
+    # Sure of itself, and of what no other timing of the two says.
+    assert gain(reigns([good(0, 4.0), duel(1, 2.0, 0, 1e-4)])) == (pytest.approx(2.0), None)
 
 
 def test_the_error_is_that_of_the_medians_and_adds_up() -> None:

@@ -18,7 +18,7 @@ class Gain:
         before_s: seconds of the old champion, as they were measured then.
         after_s: seconds of the champion; None where there is none, or it was not timed.
         faster: how many times faster it is than the old one, timed in turn with it, and the
-        error: of that, as a factor (``tuner.reigns.gain``).
+        error: of that, as a factor, where it is known (``tuner.reigns.gain``).
         floor_s: seconds below which the chip cannot be, 0 where that is not known.
         trials, failed: made in the time of the report, and those of them that failed.
         built: whether any schedule ever ran and was right.

@@ -107,5 +107,5 @@ def fail(
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
         count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-        told = fail(Path(made), count, ("4", "8"), count + 2, print)
+        told = fail(Path(made), count, ("4", "8"), count // 2 + 1, print)
     print(json.dumps(asdict(told), indent=2))

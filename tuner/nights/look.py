@@ -51,6 +51,8 @@ def look_at(night: Night, lines: Sequence[Mapping[str, Any]], made: Sequence[Tri
         often = Counter(trial.machine for trial in disturbed).most_common(1)[0][0]
         share = percent(len(disturbed) / len(made))
         found.append(f"{share} of the trials were disturbed by other work to the end, most on {often or 'one machine'}")
+    untimed = Counter(one.chip for one in night.gains if one.built and one.after_s is None)
+    found += [f"on {chip}, workloads that run right and were not timed: {count}" for chip, count in untimed.items()]
     return found + _far(night.gains)
 
 

@@ -144,6 +144,18 @@ def test_a_quiet_night_has_nothing_to_look_at(store: Store, keys: list[Key]) -> 
     assert list(night_of(store, NOW - 2 * HOUR, NOW).look) == []
 
 
+def test_a_chip_that_something_stood_in_for_has_no_times(store: Store, keys: list[Key]) -> None:
+    job = job_of(store, keys)
+    store.add_schedule(DEFAULT.id, DEFAULT.space, DEFAULT.version, dict(DEFAULT.config))
+    trial = Trial(keys[0], DEFAULT.id, Status.OK, created=NOW - HOUR, job=job, evidence={"untimed": "an emulator"})
+    store.add_trial(trial, crown=True)
+    found = night_of(store, NOW - 2 * HOUR, NOW)
+    (one,) = found.gains
+    assert one.built and one.before_s is None and one.after_s is None and found.steps == []
+    assert list(found.look) == ["on t, workloads that run right and were not timed: 1"]
+    assert "were not timed" in render(found)
+
+
 def test_the_page_shows_what_it_is_told_as_text(store: Store, keys: list[Key]) -> None:
     job = job_of(store, keys, HOSTILE)
     add(store, keys[0], 0, 4e-3, NOW - HOUR, job)

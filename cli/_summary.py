@@ -28,10 +28,13 @@ def print_summary(summary: Summary, database: str, next_commands: Sequence[str])
         next_commands: commands to try, in full.
     """
     console.print(summary_table(summary, console.width))
+    done, every = len(summary.measured) + len(summary.untimed), len(summary.rows)
     if summary.untimed:
         console.print(Text(_untimed(summary)))
-    if len(summary.measured) + len(summary.untimed) < len(summary.rows):
-        console.print(f"{len(summary.measured)} of {len(summary.rows)} workloads are measured; the step counts those.")
+        if done < every:
+            console.print(f"{every - done} of {every} workloads have none yet: the same command goes on with them.")
+    elif done < every:
+        console.print(f"{done} of {every} workloads are measured; the step counts those.")
     if summary.missing:
         often = sorted(summary.missing.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{name} ({calls})" for name, calls in often)
@@ -83,8 +86,8 @@ def _untimed(summary: Summary) -> str:
     names = sorted({row.untimed.partition(":")[0] for row in summary.untimed})
     return (
         f"{len(summary.untimed)} of {len(summary.rows)} workloads have a champion that is right and not timed (tier "
-        f"replayed): it ran {' and '.join(names)}, which does not tell how fast the chip is. Which of the right "
-        "ones it is was guessed, and no bundle takes it."
+        f"replayed): what stands in for the chip ({', '.join(names)}) does not tell how fast that is. Which of the "
+        "right ones it is was guessed, and no bundle takes it."
     )
 
 

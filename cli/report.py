@@ -69,4 +69,6 @@ def command(
     if as_json:
         echo_json(report.summary.to_json() | {"report": str(output), "database": str(db)})
         return
-    click.echo(f"{output}: {len(report.summary.measured)} of {len(report.summary.rows)} workloads, {size(length)}")
+    untimed = f" and {len(report.summary.untimed)} not timed" if report.summary.untimed else ""
+    measured = f"{len(report.summary.measured)}{untimed} of {len(report.summary.rows)} workloads"
+    click.echo(f"{output}: {measured}, {size(length)}")

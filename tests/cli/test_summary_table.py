@@ -62,3 +62,12 @@ def test_unknown_roof_is_not_a_share_of_zero(monkeypatch: pytest.MonkeyPatch) ->
 def test_nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     text = printed(Summary("m", (row("wq", None, None),), {}), 100, monkeypatch)
     assert "0 of 1 workloads are measured" in text
+
+
+def test_where_nothing_was_timed_it_says_so_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (row("wq", None, None, untimed="emulated:1"), row("wk", None, None))
+    text = " ".join(printed(Summary("m", rows, {}), 100, monkeypatch).split())
+    assert (
+        "not timed" in text and "1 of 2 workloads have a champion that is right and not timed (tier replayed)" in text
+    )
+    assert "stands in for the chip (emulated)" in text and "1 of 2 workloads have none yet" in text

@@ -1,9 +1,10 @@
 """A model is tuned on two kinds of chip of a cluster of four nodes, while what runs there is killed at random.
 
-``python -m tests.tuner.cluster.chaos KILLS [TRIALS]`` prints what it found, and fails where a finished trial was lost
-or doubled, where a device ran two measurements at once, or where the job did not end. What is killed is a measurer,
-the process that one runs kernels in, a whole node (another joins for it), or the job itself, which is started again.
-The same model is tuned before that with nothing killed.
+``python -m tests.tuner.cluster.chaos KILLS [TRIALS] [CHIP]`` prints what it found, and fails where a finished trial was
+lost or doubled, where a device ran two measurements at once, or where the job did not end. What is killed is a
+measurer, the process that one runs kernels in, a whole node (another joins for it), or the job itself, which is started
+again. The same model is tuned before that with nothing killed. The chips are this machine's and one that the tests
+play, or CHIP, such as kunpeng-920 under an emulator.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from tuning_db.check import check
 from tuning_db.records import Status, Trial
 from tuning_db.store import Store
 
-CHIPS = ("host", "second")
 # The nodes beside the head: the host's one device, and the two of the second chip on two nodes.
 NODES: tuple[Mapping[str, int], ...] = ({"host": 1}, {"second": 1}, {"second": 1})
+CHIPS = ("host", "second")
 # Each is killed once, in this order, and then by chance.
 WHAT = ("measurer", "node", "job", "kernels")
 
@@ -37,7 +38,16 @@ WHAT = ("measurer", "node", "job", "kernels")
 class Chaos:
     """One cluster with its jobs; ``killed`` counts what was killed."""
 
-    def __init__(self, made: Any, nodes: Sequence[Mapping[str, int]], folder: Path, trials: int, seed: int) -> None:
+    def __init__(
+        self,
+        made: Any,
+        nodes: Sequence[Mapping[str, int]],
+        folder: Path,
+        trials: int,
+        seed: int,
+        chips: Sequence[str] = CHIPS,
+    ) -> None:
+        self.chips = chips
         self.cluster, self.folder, self.trials = made, folder, trials
         self.rng = random.Random(seed)
         self.killed: Counter[str] = Counter()
@@ -47,9 +57,9 @@ class Chaos:
     def tune(self, name: str, kills: int, most_s: float = 3600.0) -> None:
         """Tune on both chips at once; kill something whenever there are more trials, ``kills`` times."""
         end = time.monotonic() + most_s
-        for chip in CHIPS:
+        for chip in self.chips:
             self._start(chip, name)
-        seen: dict[str, list[str]] = {chip: [] for chip in CHIPS}
+        seen: dict[str, list[str]] = {chip: [] for chip in self.chips}
         last = 0
         while any(job.poll() is None for job in self.jobs.values()) or self.killed.total() < kills:
             assert time.monotonic() < end, f"not done after {most_s:.0f} s: {self.killed}"
@@ -84,7 +94,7 @@ class Chaos:
     def _kill(self, name: str) -> None:
         what = WHAT[self.killed.total()] if self.killed.total() < len(WHAT) else self.rng.choice(WHAT)
         if what == "job":
-            chip = self.rng.choice([chip for chip in CHIPS if self.jobs[chip].poll() is None])
+            chip = self.rng.choice([chip for chip in self.chips if self.jobs[chip].poll() is None])
             self.jobs[chip].kill()
             self.jobs[chip].wait()
             self._start(chip, name)
@@ -128,7 +138,7 @@ def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
     """What must be true of the trials of a run; by chip, figures of it."""
     found: dict[str, dict[str, Any]] = {}
     everything = []
-    for chip in CHIPS:
+    for chip in chaos.chips:
         trials = [trial for trial in chaos.kept(chip, name) if "device" in trial.evidence]
         new = Counter((t.key.workload, t.schedule) for t in chaos.kept(chip, name) if not t.evidence.get("again"))
         twice = {key for key, number in new.items() if number > 1}
@@ -137,7 +147,7 @@ def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
         with Store.open(chaos.folder / f"{name}-{chip}.db") as store:
             assert check(store) == []
             rows = [store.champion(key) for key in {trial.key for trial in trials}]
-        champions = {trial.key.workload: trial.median for trial in rows if trial is not None}
+        champions = {trial.key.workload: trial.median for trial in rows if trial is not None and trial.median}
         failed = Counter(trial.status.value for trial in trials if trial.status is not Status.OK)
         found[chip] = {"champions": champions, "failed": dict(failed), "devices": Counter()}
         found[chip]["devices"].update(trial.evidence["device"] for trial in trials)
@@ -146,7 +156,7 @@ def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def run(kills: int, trials: int, seed: int) -> dict[str, Any]:
+def run(kills: int, trials: int, seed: int, second: str) -> dict[str, Any]:
     """Tune quietly, and again with so many kills; what was found."""
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
@@ -154,12 +164,13 @@ def run(kills: int, trials: int, seed: int) -> dict[str, Any]:
         chips(),
     ):
         patch.setenv("HEADSTART_LOCKS", f"{folder}/locks")
-        return _run(Path(folder), kills, trials, seed)
+        return _run(Path(folder), kills, trials, seed, second)
 
 
-def _run(folder: Path, kills: int, trials: int, seed: int) -> dict[str, Any]:
-    with cluster(*map(carrying, NODES)) as made:
-        chaos, result = Chaos(made, NODES, folder, trials, seed), dict[str, Any]()
+def _run(folder: Path, kills: int, trials: int, seed: int, second: str) -> dict[str, Any]:
+    nodes = [{second if name == "second" else name: number for name, number in has.items()} for has in NODES]
+    with cluster(*map(carrying, nodes)) as made:
+        chaos, result = Chaos(made, nodes, folder, trials, seed, ("host", second)), dict[str, Any]()
         for name, number in (("quiet", 0), ("killed", kills)):
             start = time.monotonic()
             chaos.tune(name, number)
@@ -170,18 +181,19 @@ def _run(folder: Path, kills: int, trials: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     """By hand; see the module."""
     kills, trials = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 64
-    found = run(kills, trials, seed=random.randrange(1 << 30))
+    second = sys.argv[3] if len(sys.argv) > 3 else "second"
+    found = run(kills, trials, random.randrange(1 << 30), second)
     print(f"killed: {found['kills']}")
     for name in ("quiet", "killed"):
         print(f"{name}: {found[name]['seconds']:.0f} s")
-        for chip in CHIPS:
-            print(
-                f"  {chip}: failed {found[name][chip]['failed']}, trials by device {dict(found[name][chip]['devices'])}"
-            )
-    for chip in CHIPS:
+        for chip in ("host", second):
+            of = found[name][chip]
+            print(f"  {chip}: failed {of['failed']}, trials by device {dict(of['devices'])}")
+    for chip in ("host", second):
         quiet, killed = (found[name][chip]["champions"] for name in ("quiet", "killed"))
-        ratios = [killed[workload] / quiet[workload] for workload in quiet]
-        print(f"{chip}: champions over those of the quiet run {ratios}, mean {statistics.geometric_mean(ratios):.2f}")
+        ratios = [killed[workload] / quiet[workload] for workload in quiet if workload in killed]
+        mean = f"{statistics.geometric_mean(ratios):.2f}" if ratios else "none: not timed"
+        print(f"{chip}: champions over those of the quiet run {[round(ratio, 2) for ratio in ratios]}, mean {mean}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from targets import Target, detect
+from targets import Target, detect, resolve
 from tuner.cluster.connection import ENVIRONMENT, resource
 
 CHIPS = Path(__file__).parent / "chips"
@@ -35,12 +35,16 @@ def chips(*folders: Path) -> Iterator[None]:
 
 # A chip of another make, which a node may claim to have; no machine has it.
 CLAIMED = replace(detect.host(), name="claimed", vector_bits=64)
-TARGETS = {"host": detect.host(), "second": SECOND, "claimed": CLAIMED}
+
+
+def chip(name: str) -> Target:
+    """A chip of these tests, or any other."""
+    return {"second": SECOND, "claimed": CLAIMED}.get(name) or resolve(name)
 
 
 def carrying(devices: Mapping[str, int]) -> dict[str, float]:
     """The resources of a node with so many devices of each chip."""
-    return {resource(TARGETS[name]): float(number) for name, number in devices.items()}
+    return {resource(chip(name)): float(number) for name, number in devices.items()}
 
 
 @contextmanager

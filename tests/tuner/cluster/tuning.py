@@ -11,8 +11,7 @@ from pathlib import Path
 from schedules.operators.linear import Linear
 from schedules.operators.rmsnorm import RmsNorm
 from schedules.workload import Workload
-from targets import detect
-from tests.tuner.cluster.clusters import SECOND, chips
+from tests.tuner.cluster import clusters
 from tuner.executors import executor_for
 from tuner.job import Budget, Job
 from tuner.task import load_task
@@ -25,7 +24,7 @@ MODEL = [Linear(4, 64, 128), Linear(16, 128, 64), RmsNorm(16, 256)]
 
 def tune(chip: str, address: str | None, db: Path, trials: int, seed: int) -> None:
     """So many trials of each workload, on a cluster or, without an address, on this machine."""
-    target = SECOND if chip == "second" else detect.host()
+    target = clusters.chip(chip)
     policy = Policy("warm", target.cores)
     with Store.open(db) as store, executor_for(target, policy, ray=address) as executor:
         tools = register(store, target, policy)
@@ -39,5 +38,5 @@ def tune(chip: str, address: str | None, db: Path, trials: int, seed: int) -> No
 
 
 if __name__ == "__main__":
-    with chips():
+    with clusters.chips():
         tune(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

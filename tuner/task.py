@@ -36,7 +36,6 @@ class Task:
         champion: the best schedule.
         seconds: median seconds of each schedule tried, by schedule id; None where it failed or was not timed.
         untimed: what stands in for the chip, where trials of it were made on that; empty where none was.
-        right: ids of schedules that gave right outputs there.
         pending: ids of schedules that a visit has in hand.
         idle: trials since the champion last changed.
         trial_s: seconds that a trial cost on the last visit, loading included.
@@ -59,7 +58,6 @@ class Task:
     within: float = CLOSE
     exhausted: bool = False
     untimed: str = ""
-    right: set[str] = field(default_factory=set)
     spaces: Mapping[str, Space] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,8 +92,6 @@ class Task:
             self.untimed = untimed
             self.idle += schedule.id not in self.seconds
             self.seconds.setdefault(schedule.id, None)
-            if status is Status.OK:
-                self.right.add(schedule.id)
             return
         good = median if status is Status.OK else None
         relative = self.scale.add(schedule.id, samples or (good,), evidence or {}) if good is not None else None

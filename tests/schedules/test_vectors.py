@@ -12,7 +12,12 @@ import tvm
 from programs import host
 
 from schedules import vectors
+from schedules.lower import lower
 from schedules.operators.hadamard import sylvester
+from schedules.operators.sinkhorn import Sinkhorn
+from schedules.schedule import Schedule
+from schedules.workload import Workload
+from targets import resolve
 
 
 def built(lanes: int, form: Callable[[Any], Any], results: int, dtype: str = "int32") -> Callable[[Any], np.ndarray]:
@@ -69,3 +74,10 @@ def test_lanes_are_picked_in_order() -> None:
 def test_names_of_vector_types() -> None:
     assert vectors.with_lanes("bfloat16", 8) == "bfloat16x8"
     assert vectors.with_lanes("float32", 1) == "float32"
+
+
+def test_vectors_of_a_width_are_built_for_risc_v():
+    """TVM makes vectors scalable where it sees the extension V, and refuses this program then."""
+    chip = resolve("spacemit-k1")
+    lowered = lower(Workload.of(Sinkhorn(16)), Schedule("sinkhorn", 1, {"rows": 2}), chip)
+    assert "vsetivli" in tvm.compile(lowered, target=chip.to_tvm()).mod.inspect_source("asm")

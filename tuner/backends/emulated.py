@@ -45,6 +45,8 @@ class Emulated(Backend):
     # Calls take hundreds of times as long as on a chip, and one that lays out weights is a part of building.
     build_limit_s = 300.0
     run_limit_s = 600.0
+    # Of one call, so that it is ended here and not with the whole worker.
+    call_limit_s = 540.0
 
     def versions(self, target: Target) -> dict[str, str]:
         """Of Zig's linker and QEMU, where they are installed."""
@@ -127,9 +129,9 @@ class _Emulated(Program):
         # The thread that starts it is bound to one core, the same for all workers.
         os.sched_setaffinity(process.pid, detect.cpus())
         try:
-            told = process.communicate(timeout=Emulated.run_limit_s)[1].decode("utf-8", "replace").split("\n")[0]
+            told = process.communicate(timeout=Emulated.call_limit_s)[1].decode("utf-8", "replace").split("\n")[0]
         except subprocess.TimeoutExpired:
-            raise OverTime(f"took longer than {Emulated.run_limit_s:g} s under emulation") from None
+            raise OverTime(f"took longer than {Emulated.call_limit_s:g} s under emulation") from None
         finally:
             process.kill()
             process.wait()

@@ -134,7 +134,7 @@ def test_one_that_never_ends_is_stopped(linear, monkeypatch):
     always = tirx.While(tirx.const(True), tirx.Evaluate(tirx.call_extern("int32", "memset", 0, 0, 0)))
     endless = tvm.IRModule({"main": function.with_body(always)})
     monkeypatch.setattr("tuner.backends.bench.lower", lambda *_: endless)
-    monkeypatch.setattr(Emulated, "run_limit_s", 0.5)
+    monkeypatch.setattr(Emulated, "call_limit_s", 0.5)
     with pytest.raises(OverTime, match=r"longer than 0.5 s"):
         wrong(linear, DEFAULT)
 

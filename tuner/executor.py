@@ -31,7 +31,9 @@ class Limits:
     def of(self, schedule: Schedule) -> tuple[float, float, float]:
         """Of the stages of a trial: building, the first call, the timed calls."""
         # The default schedule of a big workload may take seconds a call; a challenger that slow has lost already.
-        return (self.load,) * 3 if schedule.space == "default" else (self.build, self.run, self.run)
+        least = self.load if schedule.space == "default" else 0.0
+        build, run = max(self.build, least), max(self.run, least)
+        return build, run, run
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from targets import Peaks, Target
 from tests.tuner.test_job import Simulated
 from tuner.best import best
 from tuner.cost_model import CostModel, all_examples
-from tuner.executor import Outcome
+from tuner.executor import Limits, Outcome
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.job import Budget, Job
 from tuner.learner import Learner
@@ -130,3 +130,9 @@ def test_everything_that_prints_a_time_says_that_there_is_none(store, monkeypatc
     report = gather(store, model, CHIP)
     assert champions(report.trials[WORKLOAD.id]) == [] and report.summary.untimed
     assert select(store, model, CHIP).kernels[0].candidates == ()  # a bundle runs the default
+
+
+def test_a_default_schedule_may_take_at_least_as_long_as_any_other():
+    slow = Limits(build=300.0, run=600.0, load=300.0)
+    assert slow.of(DEFAULT) == (300.0, 600.0, 600.0) == slow.of(Schedule("other", 1, {}))
+    assert Limits(build=5.0, run=20.0, load=300.0).of(DEFAULT) == (300.0,) * 3

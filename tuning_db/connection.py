@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ BUSY_SECONDS = 30.0
 HEADER_BYTES = 100
 
 C = TypeVar("C", bound="Connection")
+# Of this process. Whatever they have open is never opened without SQLite besides: to close a file takes away all locks
+# that the process has on it (POSIX), and another process may then remove the write-ahead log under its connections.
+_open: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class Connection:
@@ -32,6 +36,8 @@ class Connection:
         self.path = path
         self.connection = connection
         self.frozen = frozen
+        self.file = _file(path)
+        _open.add(self)
 
     @classmethod
     def open(cls: type[C], path: str | os.PathLike[str], create: bool = True, read_only: bool = False) -> C:
@@ -73,6 +79,7 @@ class Connection:
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self.connection.close()
+        _open.discard(self)
 
     def __enter__(self: C) -> C:
         return self
@@ -175,6 +182,15 @@ def disk_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
 
 
+def _file(path: Path) -> tuple[int, int] | None:
+    """What a file is known by, whatever it is called; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _has_log(path: Path) -> bool:
     log = Path(f"{path}-wal")
     return log.exists() and log.stat().st_size > 0
@@ -193,6 +209,9 @@ def require_headstart(path: Path, create: bool = False) -> None:
         raise InputError(f"cannot open {path}: {folder} is not a folder; make it, or choose another file with --db")
     if path.is_dir():
         raise InputError(f"cannot open {path}: it is a folder; --db names a file")
+    known = _file(path)
+    if known and any(one.file == known for one in list(_open)):
+        return  # it was looked at
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)

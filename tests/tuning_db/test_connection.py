@@ -190,3 +190,21 @@ with Store.open(sys.argv[1]) as store:
 """
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code, tmp_path / "x.db"], check=True, cwd=root)
+
+
+def test_opening_a_file_once_more_takes_no_locks_from_this_process(tmp_path: Path) -> None:
+    """Another process that closes the file last would remove the write-ahead log, and what is written then is lost."""
+    path = tmp_path / "x.db"
+    with Store.open(path) as store:
+        store.start_job({})
+        with Store.open(path, create=False):
+            pass
+        code = (
+            "import sys; from tuning_db.store import Store\n"
+            "with Store.open(sys.argv[1], create=False) as other: other.start_job({})"
+        )
+        subprocess.run([sys.executable, "-c", code, path], check=True, cwd=Path(__file__).parents[2])
+        assert Path(f"{path}-wal").exists()
+        store.start_job({})
+        with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as reader:
+            assert reader.execute("SELECT count(*) FROM job").fetchone() == (3,)

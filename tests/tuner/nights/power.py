@@ -7,6 +7,7 @@ run again. In the end both jobs are done, with every trial that anybody had seen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
@@ -80,7 +81,8 @@ def fail(
         assert loss % 3 == 0 or len(seen) > before, "nothing was lost"
         everything = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
         for process in everything:
-            process.send_signal(signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
         runner.wait()
         ran += time.monotonic() - begun
         psutil.wait_procs(everything, timeout=30)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli._output import console
 from cli.main import main
 from tests.tuning_db.board_race import LAUNCH, hold
 from tuning_db.claim import Outcome
@@ -22,7 +23,7 @@ def headstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     """Run ``headstart`` beside a race that was over long ago: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEADSTART_DB", raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(console, "width", 160)
     with Store.open("headstart.db") as store:
         course = hold(store)
         for op in range(4):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning_db.row_plan import Costs, Plans, chosen, interpolated, wanted
+from tuning_db.row_plan import SURE, Costs, Plans, chosen, interpolated, wanted
 
 seconds = st.floats(1e-6, 1e-2)
 kernels = st.dictionaries(st.integers(1, 60), seconds, min_size=1, max_size=6)
@@ -115,8 +115,10 @@ def test_a_kernel_for_any_number_of_rows_runs_where_it_is_cheaper(costs: Costs, 
     before, plans = Plans(costs, most), Plans(replace(costs, any=[0.0, *own]), most)
     for rows in range(1, most + 1):
         alone = own[rows - 1] + costs.call if rows <= len(own) else float("inf")
-        assert plans.seconds[rows] == min(alone, before.seconds[rows])
-        assert plans.run(rows) == (() if alone < before.seconds[rows] else before.run(rows))
+        # What one kernel takes was measured, what several take is an estimate.
+        wins = alone < before.seconds[rows] * (1 if before.run(rows) == (rows,) else SURE)
+        assert plans.seconds[rows] == (alone if wins else before.seconds[rows])
+        assert plans.run(rows) == (() if wins else before.run(rows))
 
 
 @pytest.mark.parametrize("bad", [{}, {0: 1.0}, {4: 0.0}, {4: float("nan")}])

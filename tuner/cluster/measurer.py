@@ -42,6 +42,7 @@ class Measurer:
         self.device: LocalDevice | None = None
         self.session: LocalSession | None = None
         self._lock: DeviceLock | None = None
+        self._received = 0
         self._folder = tempfile.TemporaryDirectory(prefix="headstart-")
 
     def begin(self) -> str:
@@ -107,13 +108,17 @@ class Measurer:
     def trial(self, schedule: str, built: tuple[bytes, float] | None) -> str:
         """``Session.trial``; ``built`` is the kernel and the seconds that building it took, where that was done."""
         assert self.session is not None
-        given = None
-        if built is not None and built[0]:
-            path = Path(self._folder.name) / "kernel.so"
-            path.unlink(missing_ok=True)  # a library that is loaded must not change
-            path.write_bytes(built[0])
-            given = str(path), built[1]
-        return self._answer(_outcome(self.session.trial(Schedule.from_json(json.loads(schedule)), given)))
+        wanted = Schedule.from_json(json.loads(schedule))
+        if built is None or not built[0]:
+            return self._answer(_outcome(self.session.trial(wanted)))
+        # The system takes a library for one that is loaded where it has the same name, whatever is in the file.
+        self._received += 1
+        path = Path(self._folder.name) / f"kernel-{self._received}.so"
+        path.write_bytes(built[0])
+        try:
+            return self._answer(_outcome(self.session.trial(wanted, (str(path), built[1]))))
+        finally:
+            path.unlink()
 
     def crown(self) -> str:
         """``Session.crown``."""

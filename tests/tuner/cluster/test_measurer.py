@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,8 @@ from tuner.toolchain import toolchain
 from tuning_db.records import Policy
 
 
-def test_each_kernel_is_the_one_that_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kernel_is_the_one_that_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_LOCKS", str(tmp_path))  # a measurer keeps its device until its process ends
     monkeypatch.setattr(builder, "_limit_memory", lambda: None)  # of this process, for good
     target, workload = detect.host(), Workload.of(Linear(16, 64, 128))
     versions = dict(toolchain(target).versions)

@@ -24,7 +24,7 @@ from tuner.ahead import UNCHECKED, Built, build, build_all, load
 from tuner.guarded import guard
 from tuner.layout import Layouts
 from tuner.load import counters, disturbance
-from tuner.sequential import FEW, PAIRS, compare
+from tuner.sequential import LONG_S, duel
 from tuner.timing import WARM_SAMPLE_S, sample
 from tuning_db.records import Policy
 
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 # Seconds of timed calls after which a trial without an incumbent has enough samples.
 TIMING_S = 0.06
 SAMPLES = (3, 10)
-# A call longer than this averages out much of the noise by itself: few pairs are enough.
-LONG_S = 0.02
-# One that is both this long and this many times the incumbent's has shown with its first call what it is.
-HOPELESS_S, HOPELESS = 0.5, 3.0
 # How often a trial is taken while something else runs on the machine, and the pause before it is taken again.
 TAKES, PAUSE_S = 3, 0.1
 
@@ -182,20 +178,13 @@ class Bench:
         return samples + [self._sample(kernel, self.outputs) for _ in range(more if per_sample < 0.5 else 0)]
 
     def _pairs(self, challenger: Kernel, incumbent: Kernel) -> tuple[list[float], list[float]]:
-        """Samples of a challenger, and their ratios to the incumbent's, timed in turn until they decide."""
-        samples: list[float] = []
-
-        def pair(at: int) -> float:
-            if at % 2:
-                mine, other = self._sample(challenger, self.outputs), self._sample(incumbent, self.spare)
-            else:
-                other, mine = self._sample(incumbent, self.spare), self._sample(challenger, self.outputs)
-            samples.append(mine)
-            return mine / other
-
-        hopeless = challenger.call_s > max(HOPELESS_S, HOPELESS * incumbent.call_s)
-        pairs = 1 if hopeless else FEW if challenger.call_s > LONG_S else PAIRS
-        return samples, compare(pair, pairs)
+        """Samples of a challenger, and their ratios to the incumbent's."""
+        return duel(
+            lambda: self._sample(challenger, self.outputs),
+            lambda: self._sample(incumbent, self.spare),
+            challenger.call_s,
+            incumbent.call_s,
+        )
 
     def check(self) -> str | None:
         """Compare outputs with the reference and look at the guards; one line on what is wrong, None if nothing is."""

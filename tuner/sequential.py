@@ -34,6 +34,10 @@ CLEAR, CLEAR_WIN, CLEAR_LOSS = 1.5, 4, 2
 WORTH = 0.99
 # Pairs after which the incumbent stays; of long calls, each of which averages out much of the noise, five must do.
 PAIRS, FEW = 30, 5
+# Seconds of a call that averages out much of the noise by itself.
+LONG_S = 0.02
+# A call that is both this long and this many times the incumbent's has shown by itself what it is.
+HOPELESS_S, HOPELESS = 0.5, 3.0
 
 
 class Verdict(Enum):
@@ -78,3 +82,27 @@ def compare(pair: Callable[[int], float], pairs: int = PAIRS) -> list[float]:
     while len(ratios) < pairs and verdict(ratios) is Verdict.OPEN:
         ratios.append(pair(len(ratios)))
     return ratios
+
+
+def duel(
+    challenger: Callable[[], float], incumbent: Callable[[], float], challenger_s: float, incumbent_s: float
+) -> tuple[list[float], list[float]]:
+    """Samples of a challenger, and their ratios to the incumbent's, timed in turn until they decide.
+
+    Args:
+        challenger, incumbent: take a sample, in seconds; each goes first in every second pair.
+        challenger_s, incumbent_s: seconds of a call, as far as they are known, which say how many pairs are worth it.
+    """
+    samples: list[float] = []
+
+    def pair(at: int) -> float:
+        if at % 2:
+            mine, other = challenger(), incumbent()
+        else:
+            other, mine = incumbent(), challenger()
+        samples.append(mine)
+        return mine / other
+
+    hopeless = challenger_s > max(HOPELESS_S, HOPELESS * incumbent_s)
+    pairs = 1 if hopeless else FEW if challenger_s > LONG_S else PAIRS
+    return samples, compare(pair, pairs)

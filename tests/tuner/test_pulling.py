@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from schedules.schedule import Schedule
 from schedules.spaces.panels import Panels
 from targets import Target, detect
 from targets.errors import HeadstartError, InputError
+from tests.tuner.pullers import at
 from tests.tuning_db.runtime.isolated import run_alone
 from tests.tuning_db.service.publishing import Hands
 from tests.tuning_db.service.running import Service, running
@@ -24,15 +25,12 @@ from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
 from tuner.frontend.stored import store_model
 from tuner.proving import prove
-from tuner.pulling import Puller, Source
+from tuner.pulling import Puller
 from tuner.selecting import select
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
 from tuner.wishing import check_chip, wish_again, wish_for
-from tuning_db.client import connect
-from tuning_db.deploy.cache import Cache
 from tuning_db.deploy.deployment import Deployment
-from tuning_db.deploy.trust import Told
 from tuning_db.records import Key, Status, Trial
 from tuning_db.runtime_copy import write_runtime
 from tuning_db.store import Store
@@ -72,15 +70,6 @@ def service(tmp_path: Path, target: Target) -> Iterator[Service]:
         hands.begin()
         hands.publish(built.path)
         yield made
-
-
-def at(folder: Path, where: str, **options: Any) -> tuple[Puller, Callable[[], Deployment], list[str]]:
-    """A client with a folder of its own."""
-    folder.mkdir(exist_ok=True)
-    said: list[str] = []
-    source = Source(where, "public", lambda: connect(where))
-    puller = Puller(source, Cache(folder / "cache"), Told(say=said.append), **options)
-    return puller, lambda: Deployment(puller.cache, folder / "headstart.lock", folder / "tiny.bundle"), said
 
 
 def test_from_a_service_to_where_it_runs(service: Service, target: Target, tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ from schedules.workload import Workload
 from targets import Target
 from targets.errors import InputError, MissingExtra
 from targets.target import Peaks
+from tuner.failures import failures
 from tuner.frontend.model import Model, ModelOp, Step
-from tuner.report import Report, champions, failures, gather
-from tuner.report.page import BARS, CURVES, render, write
+from tuner.report import Report, champions, gather
+from tuner.report.page import BARS, CURVES, REASONS, render, write
 from tuner.task import DEFAULT
 from tuner.tasks import model_tasks
 from tuning_db.records import Key, Status, Trial
@@ -244,7 +245,8 @@ def test_failures_are_counted_by_status_and_reason(store: Store) -> None:
     report = fill(store, model(), [[8e-4, None], [None]])
     row = report.summary.rows[0]
     more = [trial(report.trials[row.workload][0].key, DEFAULT, None, f"reason {at // 2}") for at in range(20)]
-    (found,) = failures(report.summary.rows, {**report.trials, row.workload: more})
+    changed = dataclasses.replace(report, trials={**report.trials, row.workload: more})
+    (found,) = failures(changed.tried, REASONS)
     assert found.trials == 21 and found.operators == ("linear",) and len(found.reasons) == 5
     assert found.reasons[0] == ("reason 0", 2)
 

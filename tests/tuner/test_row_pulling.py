@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,25 +24,23 @@ from schedules.spaces.panels import Panels
 from schedules.workload import Workload
 from targets import Target, detect
 from targets.errors import HeadstartError, InputError
+from tests.tuner.pullers import at
 from tests.tuning_db.service.publishing import Hands
 from tests.tuning_db.service.running import Service, running
 from tuner import proving
 from tuner.compile import build_bundle, layout_of
 from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
-from tuner.frontend.stored import store_model
+from tuner.frontend.stored import store_model, store_workload
 from tuner.proving import rows_to_prove
-from tuner.pulling import Pulled, Puller, Source
+from tuner.pulling import Pulled, Puller
 from tuner.row_offers import planned
 from tuner.task import DEFAULT
 from tuner.tasks import policy_for, register
 from tuner.wishing import wish_again, wish_for
-from tuning_db.client import connect
-from tuning_db.deploy.cache import Cache
 from tuning_db.deploy.deployment import Deployment
 from tuning_db.deploy.lock import HERE, THERE, Origin
 from tuning_db.deploy.offer import Offer, Wish
-from tuning_db.deploy.trust import Told
 from tuning_db.published import Prebuilt
 from tuning_db.records import Key, Status, Trial
 from tuning_db.selection import Selection
@@ -91,13 +89,9 @@ def tuned(store: Store, target: Target) -> None:
             timed(store, target, with_rows(norm, tokens), DEFAULT, 1 + tokens / 10)
     for rows, default, best in ((1, 600, 200), (4, 900, 300), (7, 1600, 360), (12, 2000, 420)):
         operator = with_rows(PROJ, rows)
-        store.add_workload(*stored(Workload.of(operator)))
+        store_workload(store, Workload.of(operator))
         timed(store, target, operator, DEFAULT, default)
         timed(store, target, operator, panels(rows, target), best)
-
-
-def stored(of: Workload) -> tuple[Any, ...]:
-    return of.id, of.operator, of.label, dict(of.params), of.canonical, of.flops, of.bytes
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +109,6 @@ def hands(service: Service) -> Hands:
     made = Hands(service)
     made.begin()
     return made
-
-
-def at(folder: Path, where: str, **options: Any) -> tuple[Puller, Callable[[], Deployment], list[str]]:
-    """A client with a folder of its own."""
-    folder.mkdir(exist_ok=True)
-    said: list[str] = []
-    source = Source(where, "public", lambda: connect(where))
-    puller = Puller(source, Cache(folder / "cache"), Told(say=said.append), **options)
-    return puller, lambda: Deployment(puller.cache, folder / "headstart.lock", folder / "tiny.bundle"), said
 
 
 def wish_of_file(target: Target) -> Wish:

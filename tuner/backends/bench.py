@@ -25,8 +25,8 @@ from targets import Target
 from targets.backend import Backend, Program
 from targets.host import host
 from tuner.layout import KEEP
-from tuner.measure import FEW, HOPELESS, HOPELESS_S, LONG_S, SAMPLES, TIMING_S, Timing, poison, unscheduled
-from tuner.sequential import PAIRS, compare
+from tuner.measure import SAMPLES, TIMING_S, Timing, poison, unscheduled
+from tuner.sequential import duel
 from tuner.timing import WARM_SAMPLE_S
 from tuning_db.records import Policy
 
@@ -212,20 +212,13 @@ class BackendBench:
         return samples + [self._sample(kernel, self.written) for _ in range(more)]
 
     def _pairs(self, challenger: DeviceKernel, incumbent: DeviceKernel) -> tuple[list[float], list[float]]:
-        """Samples of a challenger, and their ratios to the incumbent's, timed in turn until they decide."""
-        samples: list[float] = []
-
-        def pair(at: int) -> float:
-            if at % 2:
-                mine, other = self._sample(challenger, self.written), self._sample(incumbent, self.spare)
-            else:
-                other, mine = self._sample(incumbent, self.spare), self._sample(challenger, self.written)
-            samples.append(mine)
-            return mine / other
-
-        hopeless = challenger.call_s > max(HOPELESS_S, HOPELESS * incumbent.call_s)
-        pairs = 1 if hopeless else FEW if challenger.call_s > LONG_S else PAIRS
-        return samples, compare(pair, pairs)
+        """Samples of a challenger, and their ratios to the incumbent's."""
+        return duel(
+            lambda: self._sample(challenger, self.written),
+            lambda: self._sample(incumbent, self.spare),
+            challenger.call_s,
+            incumbent.call_s,
+        )
 
     def check(self, program: Program) -> str | None:
         """Compare what a program wrote with the reference; one line on what is wrong, None if nothing is."""

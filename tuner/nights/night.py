@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuner.failures import Failures
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -91,16 +93,6 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """Trials that ended the same way, with the most frequent reasons."""
-
-    status: str
-    trials: int
-    operators: tuple[str, ...]
-    reasons: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
 class Night:
     """All of it. ``steps`` and ``gains`` have what gained most first, ``look`` what a person should look at."""
 
@@ -110,7 +102,7 @@ class Night:
     steps: Sequence[StepGain] = ()
     gains: Sequence[Gain] = ()
     spent: Sequence[Spent] = ()
-    failed: Sequence[Failed] = ()
+    failed: Sequence[Failures] = ()
     look: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:

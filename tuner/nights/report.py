@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from tuner.failures import failures
 from tuner.nights.look import look_at
-from tuner.nights.night import Failed, Gain, Night, Spent, StepGain
+from tuner.nights.night import Gain, Night, Spent, StepGain
 from tuner.reigns import Reign, gain, reigns
 from tuning_db.records import Key, Status, Trial
 from tuning_db.store import Store
@@ -46,7 +47,7 @@ def night_of(store: Store, since: float, until: float, jobs: Sequence[str] = ())
         steps=sorted(steps.values(), key=lambda step: step.after_s - step.before_s),
         gains=sorted(gains.values(), key=lambda one: -one.saved_s),
         spent=[job.spent([t for t in made if t.job == job.row["id"]], crowned[job.row["id"]]) for job in worked],
-        failed=failures(made, {key: one.operator for key, one in gains.items()}),
+        failed=failures(((gains[trial.key].operator, trial) for trial in made), REASONS),
     )
     return replace(night, look=look_at(night, [line for job in worked for line in job.lines], made))
 
@@ -150,23 +151,3 @@ class Changed:
             error=factor[1] if factor else None,
             floor_s=max((plan["floors"].get(self.key.workload, 0.0) for plan in ours), default=0.0),
         )
-
-
-def failures(made: Sequence[Trial], operators: Mapping[Key, str]) -> list[Failed]:
-    """Failed trials by status, with the most frequent reasons, what failed most first."""
-    reasons: dict[Status, Counter[str]] = defaultdict(Counter)
-    of: dict[Status, Counter[str]] = defaultdict(Counter)
-    for trial in made:
-        if trial.status is not Status.OK:
-            reasons[trial.status][trial.error] += 1
-            of[trial.status][operators[trial.key]] += 1
-    found = [
-        Failed(
-            status.value,
-            count.total(),
-            tuple(name for name, _ in of[status].most_common()),
-            tuple(count.most_common(REASONS)),
-        )
-        for status, count in reasons.items()
-    ]
-    return sorted(found, key=lambda failed: -failed.trials)

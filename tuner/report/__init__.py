@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from targets import Target
 from tuner.frontend.model import Model
 from tuner.reigns import reigns
-from tuner.summary import Row, Summary, summarise
+from tuner.summary import Summary, summarise
 from tuner.tasks import known_tasks, policy_for
 from tuner.toolchain import toolchain
-from tuning_db.records import Policy, Status, Toolchain, Trial
+from tuning_db.records import Policy, Toolchain, Trial
 from tuning_db.store import Store
 
 
@@ -38,6 +37,12 @@ class Report:
         """The trials of all workloads, oldest first."""
         return sorted((t for trials in self.trials.values() for t in trials), key=lambda trial: trial.created)
 
+    @property
+    def tried(self) -> Iterator[tuple[str, Trial]]:
+        """Every trial with its operator."""
+        for row in self.summary.rows:
+            yield from ((row.operator, trial) for trial in self.trials.get(row.workload, ()))
+
 
 def gather(store: Store, model: Model, target: Target, cache: str | None = None) -> Report:
     """Read what a database knows of a model on a target, with this machine's toolchain; writes nothing.
@@ -61,34 +66,3 @@ def champions(trials: Sequence[Trial]) -> list[tuple[int, float]]:
     """
     timed = ((reign.number, reign.trial.median) for reign in reigns(trials))
     return [(number, median) for number, median in timed if median is not None]
-
-
-@dataclass(frozen=True)
-class Failures:
-    """Trials that ended the same way: how many, of which operators, and the reasons given, most frequent first."""
-
-    status: Status
-    trials: int
-    operators: tuple[str, ...]
-    reasons: tuple[tuple[str, int], ...]
-
-
-def failures(rows: Iterable[Row], trials: Mapping[str, Sequence[Trial]], most: int = 5) -> list[Failures]:
-    """Failed trials by status, with the ``most`` frequent reasons of each."""
-    operators: dict[Status, Counter[str]] = {}
-    reasons: dict[Status, Counter[str]] = {}
-    for row in rows:
-        for trial in trials.get(row.workload, ()):
-            if trial.status is not Status.OK:
-                operators.setdefault(trial.status, Counter())[row.operator] += 1
-                reasons.setdefault(trial.status, Counter())[trial.error] += 1
-    found = [
-        Failures(
-            status,
-            count.total(),
-            tuple(name for name, _ in count.most_common()),
-            tuple(reasons[status].most_common(most)),
-        )
-        for status, count in operators.items()
-    ]
-    return sorted(found, key=lambda failed: -failed.trials)

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tuner.report import Report, champions, failures
+from tuner.failures import failures
+from tuner.report import Report, champions
 from tuner.report.plots import curve, roofline
 from tuner.report.templates import templates
 from tuner.summary import Row
@@ -19,6 +20,8 @@ from tuning_db.files import whole_file
 CURVES = 24
 BARS = 12
 BAR_SHARE = 0.01
+# Reasons that are shown of a way to fail.
+REASONS = 5
 
 
 def render(report: Report, now: float) -> str:
@@ -53,7 +56,9 @@ def render(report: Report, now: float) -> str:
             for at, row in curved[:CURVES]
         ],
         more_curves=len(curved[CURVES:]),
-        failures=failures(rows, report.trials),
+        failures=failures(
+            ((row.operator, trial) for row in rows for trial in report.trials.get(row.workload, ())), REASONS
+        ),
         trials=len(every),
         first=every[0].created if every else None,
         last=every[-1].created if every else None,

@@ -27,7 +27,10 @@
 enum { EMPTY, FULL, ASLEEP };
 typedef struct {
   _Alignas(CACHE_LINE) atomic_uint box;
-#ifndef __linux__
+#ifdef __linux__
+  pid_t thread;
+  int away_from; /* the CPU that it may not run on, or -1 */
+#else
   pthread_mutex_t mutex;
   pthread_cond_t woken;
 #endif
@@ -62,8 +65,21 @@ static void sleep_until_woken(Worker *me) {
 #endif
 }
 
+#ifdef __linux__
+/* The caller does not leave its CPU until the kernel is computed, so a worker that is woken there has to wait for it to end.
+ * Some systems do wake it there, though others are idle: virtual machines that keep to few CPUs. */
+static void keep_away(Worker *sleeper) {
+  int here = sched_getcpu();
+  cpu_set_t others;
+  if (here < 0 || here == sleeper->away_from || sched_getaffinity(0, sizeof others, &others) != 0) return;
+  CPU_CLR(here, &others);
+  if (CPU_COUNT(&others) != 0 && sched_setaffinity(sleeper->thread, sizeof others, &others) == 0) sleeper->away_from = here;
+}
+#endif
+
 static void wake(Worker *sleeper) {
 #ifdef __linux__
+  keep_away(sleeper);
   syscall(SYS_futex, &sleeper->box, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 #else
   pthread_mutex_lock(&sleeper->mutex);
@@ -87,10 +103,24 @@ static void compute(int part) {
   atomic_fetch_sub_explicit(&pending, 1, memory_order_release);
 }
 
+/* Until there is a part, or nothing has been computed for a moment. A worker that woke up so late that the caller took its
+ * part stays awake while that is computed: if it slept, it would be as late for the next kernel, and so for all. */
+static void wait_busily(Worker *me) {
+  for (int idle = 0, looks = 0; idle < SPINS && atomic_load_explicit(&me->box, memory_order_relaxed) != FULL; idle++) {
+    if (atomic_load_explicit(&busy, memory_order_relaxed)) idle = 0, looks++;
+    if (looks < PATIENCE) relax();
+    else sched_yield(), looks = PATIENCE;
+  }
+}
+
 static void *work(void *argument) {
   Worker *me = argument;
+#ifdef __linux__
+  me->thread = (pid_t)syscall(SYS_gettid); /* seen by whoever finds the box at ASLEEP */
+  me->away_from = -1;
+#endif
   for (;;) {
-    for (int spin = 0; spin < SPINS && atomic_load_explicit(&me->box, memory_order_relaxed) != FULL; spin++) relax();
+    wait_busily(me);
     if (take(me)) {
       compute((int)(me - worker));
       continue;

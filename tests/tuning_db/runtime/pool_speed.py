@@ -85,6 +85,7 @@ def run(folder: Path, how: str) -> dict[str, list[float]]:
 
 def timed(call: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> list[float]:
     """Seconds of each of some calls, each after something that is not timed."""
+    time.sleep(0.1)  # threads of torch, which wait busily after its products, are asleep by then
     seconds = []
     for _ in range(CALLS):
         before()

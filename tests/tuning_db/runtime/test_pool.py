@@ -166,6 +166,29 @@ def test_the_process_ends_whatever_workers_do(library: Path) -> None:
     run(library, "threading.Thread(target=parts, args=(400000,)).start(); parts(0); os._exit(0)")  # they compute
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="affinities are Linux's")
+def test_a_worker_is_not_woken_where_the_caller_computes(library: Path) -> None:
+    code = """
+import time
+mine, before = os.sched_getaffinity(0), set(os.listdir("/proc/self/task"))
+parts()
+(worker,) = (int(thread) for thread in set(os.listdir("/proc/self/task")) - before)
+def woken():
+    time.sleep(0.2)  # it sleeps by then
+    assert parts() == (2, 2, True)
+    return os.sched_getaffinity(worker)
+if len(mine) > 1:
+    others = woken()
+    assert others < mine and len(others) == len(mine) - 1, others
+    assert os.sched_getaffinity(0) == mine
+# A caller that may run on one CPU only leaves its workers where they are.
+before = os.sched_getaffinity(worker)
+os.sched_setaffinity(0, {max(mine)})
+assert woken() == before
+"""
+    run(library, code)
+
+
 def test_threads_of_openmp(library: Path) -> None:
     pytest.importorskip("torch")
     code = """

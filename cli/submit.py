@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import json
 import sys
-from collections.abc import Container, Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli._interrupt import interruptible
+from cli._limits import Duration
 from cli._output import echo_json, json_option, say
 from cli._passphrase import passphrase
 from cli._service import Connection, service_options, verifier_option
-from targets.errors import InputError
+from targets.errors import HeadstartError, InputError
 
 if TYPE_CHECKING:
+    from tuning_db.batch import Batch
+    from tuning_db.following import Follower
     from tuning_db.note import VerifierKey
     from tuning_db.sending import Parcel, Sent
 
@@ -38,6 +47,11 @@ MOST = 20
 @click.option("--workload", "workloads", multiple=True, help="Only this workload: an id or its first characters.")
 @click.option("--target", help="Only trials on this chip, by name or fingerprint.")
 @click.option("--every", is_flag=True, help="The fastest schedules of each workload, not only the champion.")
+@click.option(
+    "--follow",
+    type=Duration(),
+    help="Go on until Ctrl-C: look this often, such as every 5m, for what has become champion, and send it.",
+)
 @click.option(
     "--file",
     "files",
@@ -64,6 +78,7 @@ MOST = 20
 def command(
     source: Path,
     key: Path | None,
+    follow: float | None,
     files: tuple[Path, ...],
     out: Path | None,
     vendor: str | None,
@@ -82,24 +97,41 @@ def command(
     \b
     Example:
       headstart submit --release v5-preview --key acme-2026.key --db https://race.example --token-file acme.token
+      headstart submit --release v5-preview --key acme-2026.key --follow 5m --token-file acme.token
       headstart submit --key acme-2026.key --vendor acme --release v5-preview --out outbox
       headstart submit --file outbox/b0123.envelope.json --db https://race.example --token-file acme.token
     """
     from tuning_db.answers import ACCOUNT
     from tuning_db.client import at
-    from tuning_db.sending import Parcel, send, sent_before
+    from tuning_db.following import Follower
+    from tuning_db.sending import Parcel, send, sent_before, without
 
-    if out is not None and vendor is not None:
-        _kept(_parcels(source, key, vendor, frozenset(), **chosen), out, as_json)
-        return
-    if vendor is not None:
+    if follow and (files or out):
+        raise InputError("--follow sends what comes: it goes with neither --file nor --out")
+    if vendor is not None and out is None:
         raise InputError("--vendor goes with --out; who sends something is known by token or --as")
+    sign = None if files else _signer(key)
+    if out is not None and vendor is not None and sign:
+        _kept([sign(batch) for batch in _batches(source, vendor, **chosen)], out, as_json)
+        return
     with connection.open() as client:
         account = client.get(at("account"), ACCOUNT)
         parcels = [Parcel.read(file) for file in files]
-        if not files:
-            known = sent_before(client, chosen["release"], account["name"])
-            parcels = _parcels(source, key, account["name"], known, **chosen)
+        known = set() if files else sent_before(client, chosen["release"], account["name"])
+
+        def deliver(parcel: Parcel) -> Sent:
+            return send(client, parcel, receipts, account["id"], verifier)
+
+        if follow and sign:
+            collect = functools.partial(_collect, source, account["name"], **chosen)
+            _follow(Follower(collect, sign, deliver, known), follow, as_json)
+            return
+        if sign:
+            batches = _batches(source, account["name"], **chosen)
+            rest = without(batches, known)
+            if left_out := _trials(batches) - _trials(rest):
+                click.echo(f"{left_out} trials are there already, and left out", err=True)
+            parcels = [sign(batch) for batch in rest]
         if out is not None:
             _kept(parcels, out, as_json)
             return
@@ -107,7 +139,7 @@ def command(
         for number, parcel in enumerate(parcels, 1):
             if len(parcels) > 1:
                 click.echo(f"batch {number} of {len(parcels)}: {len(parcel.batch.claims)} trials", err=True)
-            sent.append(send(client, parcel, receipts, account["id"], verifier))
+            sent.append(deliver(parcel))
             if not as_json:
                 _tell(sent[-1])
     if as_json:
@@ -117,23 +149,63 @@ def command(
     sys.exit(0 if all(one.taken for one in sent) else 1)
 
 
-def _parcels(source: Path, key: Path | None, vendor: str, known: Container[object], **chosen: Any) -> list[Parcel]:
-    """Signed batches of what a local database has, without what is ``known`` at the service."""
-    from tuning_db.collect import batches_of
+def _signer(key: Path | None) -> Callable[[Batch], Parcel]:
+    """What signs batches with the key in a file, which is read once."""
     from tuning_db.keys import PrivateKey
-    from tuning_db.sending import Parcel, without
-    from tuning_db.store import Store
+    from tuning_db.sending import Parcel
     from tuning_db.submission import sign_batch
 
     if key is None:
         raise InputError("a batch is signed: give your key with --key, or an envelope with --file")
+    private = PrivateKey.read(key, passphrase)
+    return lambda batch: Parcel(batch, sign_batch(batch, private).dumps())
+
+
+def _collect(source: Path, vendor: str, **chosen: Any) -> list[Batch]:
+    """What a local database has to send."""
+    from tuning_db.collect import batches_of
+    from tuning_db.store import Store
+
     with Store.open(source, create=False) as store:
-        batches = batches_of(store, vendor, **chosen)
-    rest = without(batches, known)
-    if left_out := sum(len(batch.claims) for batch in batches) - sum(len(batch.claims) for batch in rest):
-        click.echo(f"{left_out} trials are there already, and left out", err=True)
-    signer = PrivateKey.read(key, passphrase)
-    return [Parcel(batch, sign_batch(batch, signer).dumps()) for batch in rest]
+        return batches_of(store, vendor, **chosen)
+
+
+def _batches(source: Path, vendor: str, **chosen: Any) -> list[Batch]:
+    """The same, and something."""
+    from tuning_db.screening import MIN_SAMPLES
+
+    found = _collect(source, vendor, **chosen)
+    if not found:
+        what = "trial" if chosen["every"] else "champion"
+        raise InputError(f"nothing to send: no {what} with {MIN_SAMPLES} samples of these workloads in {source}")
+    return found
+
+
+def _trials(batches: Sequence[Batch]) -> int:
+    return sum(len(batch.claims) for batch in batches)
+
+
+def _follow(follower: Follower, pause_s: float, as_json: bool) -> None:
+    """Send what is new until somebody stops it. Only what goes wrong at first ends it: then nothing ever worked."""
+    said = ""
+    with interruptible(), suppress(KeyboardInterrupt):
+        for visit in itertools.count():
+            try:
+                for sent in follower.visit():
+                    if as_json:
+                        say(json.dumps(_json(sent)))
+                    else:
+                        _tell(sent)
+                said = ""
+            except HeadstartError as error:
+                if not visit:
+                    raise
+                if str(error) != said:
+                    click.echo(f"{error}; going on", err=True)
+                said = str(error)
+            if not visit:
+                click.echo("sending what becomes champion from now on; Ctrl-C ends it", err=True)
+            time.sleep(pause_s)
 
 
 def _kept(parcels: Sequence[Parcel], folder: Path, as_json: bool) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from schedules.schedule import Schedule
 from targets import Target
-from targets.errors import InputError
 from tuning_db.batch import Batch, ClaimedTrial
 from tuning_db.batch_format import EVIDENCE, MAX_BYTES, MAX_TRIALS, NAMED
 from tuning_db.reasons import printable
@@ -27,7 +26,7 @@ def batches_of(
     target: str | None = None,
     every: bool = False,
 ) -> list[Batch]:
-    """What there is to send: one batch, or several where one has no room for all of it.
+    """What there is to send: one batch, several where one has no room for all of it, or none.
 
     Taken are the champions, or with ``every`` the fastest ``MAX_PER_KEY`` schedules of each key, of trials with at
     least ``MIN_SAMPLES`` samples; of a schedule that was timed several times, the fastest time.
@@ -42,7 +41,7 @@ def batches_of(
         every: not only champions.
 
     Raises:
-        InputError: no such model, workload or target here, nothing to send, or something that has no place in a batch.
+        InputError: no such model, workload or target here, or something that has no place in a batch.
     """
     wanted = [store.workload(id)["id"] for id in workloads]
     if model is not None:
@@ -53,10 +52,7 @@ def batches_of(
     chip = store.target(target)["fingerprint"] if target is not None else None
     named = _Named(store)
     claims = [named.claim(trial) for id in dict.fromkeys(wanted) for trial in _trials(store, id, chip, every)]
-    if not claims:
-        what = "trial" if every else "champion"
-        raise InputError(f"nothing to send: no {what} with {MIN_SAMPLES} samples of these workloads in {store.path}")
-    return list(_fitting(vendor, release, claims))
+    return list(_fitting(vendor, release, claims)) if claims else []
 
 
 def _trials(store: Store, workload: str, target: str | None, every: bool) -> list[Trial]:

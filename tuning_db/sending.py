@@ -105,7 +105,7 @@ class Sent:
 
 
 def sent_before(client: Client, release: str | None, vendor: str) -> set[tuple[object, ...]]:
-    """What a vendor has claimed for a release, or for the public, as ``without`` knows it again."""
+    """What a vendor has claimed for a release, or for the public, as ``known_by`` has it."""
     found: set[tuple[object, ...]] = set()
     after = None
     while True:
@@ -120,12 +120,13 @@ def without(batches: Iterable[Batch], known: Container[object]) -> list[Batch]:
     """Batches without the trials that are ``known``, and without batches that have no other."""
     found = []
     for batch in batches:
-        claims = tuple(claim for claim in batch.claims if _known_by(claim) not in known)
+        claims = tuple(claim for claim in batch.claims if known_by(claim) not in known)
         found += [replace(batch, claims=claims)] if claims else []
     return found
 
 
-def _known_by(claim: ClaimedTrial) -> tuple[object, ...]:
+def known_by(claim: ClaimedTrial) -> tuple[object, ...]:
+    """By what a claim is known again: the values of ``KNOWN``."""
     return (*vars(claim.key).values(), claim.schedule.id, claim.median)
 
 

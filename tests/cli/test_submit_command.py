@@ -100,11 +100,18 @@ def test_what_is_there_is_left_out_and_what_is_refused_is_explained(race: Servic
     assert run(*submit(who="rival")).err == "error: no such thing is open to you\n"
 
 
-def test_it_needs_a_key_or_an_envelope(race: Service) -> None:
+def test_it_needs_a_key_or_an_envelope(race: Service, tmp_path: Path) -> None:
+    add(tmp_path / "empty.db")
     for words, said in (
         (("submit", "--from", "none.db", "--key", "acme.key"), "no database at none.db"),
         (("submit",), "--key"),
         (("submit", "--file", "acme.key"), "acme.key: "),
+        (("submit", "--key", "acme.key", "--from", "empty.db"), "no champion with 3 samples"),
+        (("submit", "--key", "acme.key", "--from", "empty.db", "--every"), "no trial with 3 samples"),
+        (("submit", "--key", "acme.key", "--follow", "1s"), "no database at headstart.db"),
+        (("submit", "--follow", "1s", "--file", "acme.key"), "goes with neither --file nor --out"),
+        (("submit", "--follow", "1s", "--out", "outbox"), "goes with neither --file nor --out"),
+        (("submit", "--follow", "0s"), "more than nothing"),
         (("submit", "--vendor", "acme"), "--vendor goes with --out"),
         (("submit", "--verifier", "x"), "NAME+ID+KEY"),
     ):

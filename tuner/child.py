@@ -35,6 +35,13 @@ class WorkerLost(Exception):
         self.status = status
 
 
+class WorkerKilled(WorkerLost):
+    """It was ended by SIGKILL and not by us: by the system for memory, or by somebody."""
+
+    def __init__(self) -> None:
+        super().__init__(Status.OVER_LIMIT, "killed, most likely for memory")
+
+
 class Child:
     """One process; it runs from ``start`` until it is killed, or a request finds it dead.
 
@@ -123,7 +130,8 @@ class Child:
             raise self._lost(Status.TIMEOUT, f"took longer than {timeout:g} s")
         code = self._process.wait()
         if code == -signal.SIGKILL:
-            raise self._lost(Status.OVER_LIMIT, "killed, most likely for memory")
+            self.kill()
+            raise WorkerKilled
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise self._lost(Status.RUN_ERROR, f"the process died: {name}{HINTS.get(-code, '')}")
 

@@ -2,16 +2,19 @@
 
 An array has memory of its own. Behind it, as close as the alignment lets it be, and before it are pages that may be
 neither read nor written; the few bytes between array and pages hold a pattern that is looked at after a trial. An
-array that is only read is made so for the processor too: a kernel that overwrites its input ends.
+array that is only read is sealed, for the processor too: a kernel that overwrites its input ends.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from headstart_runtime.memory import CACHE_LINE
 
@@ -25,11 +28,12 @@ LARGE = 4 << 20
 
 @dataclass(frozen=True)
 class Guarded:
-    """An array, and the bytes before and behind it that nobody has any business with."""
+    """An array, and the bytes before and behind it that nobody has any business with; ``pages`` are those of all."""
 
     array: np.ndarray
     before: np.ndarray
     behind: np.ndarray
+    pages: np.ndarray
 
     def harm(self) -> str | None:
         """What was done to the surroundings; None if nothing was."""
@@ -41,20 +45,22 @@ class Guarded:
         """Put the surroundings in order again, for the next trial."""
         self.before[:] = self.behind[:] = PATTERN
 
+    def seal(self) -> None:
+        """From now on nobody may write to the array."""
+        self.array.flags.writeable = False
+        _protect(self.pages, mmap.PROT_READ)
 
-def guard(array: np.ndarray, writable: bool = False) -> Guarded:
-    """Move an array between guards.
 
-    Args:
-        array: of any shape and type; it is copied.
-        writable: whether the array itself may be written to.
+def guarded_empty(shape: Sequence[int], dtype: DTypeLike) -> Guarded:
+    """A new array between guards, to be written to.
 
     Raises:
         MemoryError: there is no room.
     """
-    page = mmap.PAGESIZE
+    array_type = np.dtype(dtype)
+    size = math.prod(shape) * array_type.itemsize
     # At least a cache line before the array, less than one behind it.
-    room = -(-(array.nbytes + CACHE_LINE) // page) * page
+    room = -(-(size + CACHE_LINE) // mmap.PAGESIZE) * mmap.PAGESIZE
     try:
         memory = mmap.mmap(-1, room + 2 * GUARD, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
@@ -62,17 +68,25 @@ def guard(array: np.ndarray, writable: bool = False) -> Guarded:
     if room >= LARGE and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(memory, np.uint8)
-    start = (GUARD + room - array.nbytes) // CACHE_LINE * CACHE_LINE
-    end = start + array.nbytes
+    start = (GUARD + room - size) // CACHE_LINE * CACHE_LINE
+    end = start + size
     whole[GUARD:start] = whole[end : GUARD + room] = PATTERN
-    moved = whole[start:end]
-    moved[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     _protect(whole[:GUARD], 0)
     _protect(whole[GUARD + room :], 0)
-    if not writable:
-        moved.flags.writeable = False
-        _protect(whole[GUARD : GUARD + room], mmap.PROT_READ)
-    return Guarded(moved.view(array.dtype).reshape(array.shape), whole[GUARD:start], whole[end : GUARD + room])
+    array = whole[start:end].view(array_type).reshape(shape)
+    return Guarded(array, whole[GUARD:start], whole[end : GUARD + room], whole[GUARD : GUARD + room])
+
+
+def guard(array: np.ndarray) -> Guarded:
+    """A copy of an array between guards, sealed.
+
+    Raises:
+        MemoryError: there is no room.
+    """
+    made = guarded_empty(array.shape, array.dtype)
+    made.array[...] = array
+    made.seal()
+    return made
 
 
 def _protect(pages: np.ndarray, access: int) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import tvm_ffi
 
 from headstart_runtime.dlpack import tensor
+from schedules.compare import poison
 from schedules.lower import PREPARE, prepared
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
-from tuner.guarded import guard
+from tuner.guarded import guarded_empty
 
 if TYPE_CHECKING:
     import tvm
@@ -63,13 +63,18 @@ class Layouts:
             while self._made and size * (len(self._made) + 1) > KEEP:
                 self._made.popitem(last=False)
             compiled = tvm.compile(tvm.IRModule({"main" + PREPARE: function}), target=self.target.to_tvm()).jit()
-            made = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in wanted]
-            arguments = (*self.weights, *(tensor(array) for array in made))
-            # The first call takes the page faults of new memory, the second is what laying them out costs.
-            compiled["main" + PREPARE](*arguments)
+            # In their place from the beginning: a copy of the weights of an LM head takes a gigabyte.
+            made = [guarded_empty(a.shape, numpy_dtype(a.dtype)) for a in wanted]
+            for guarded in made:
+                poison(
+                    guarded.array
+                )  # which takes the page faults of new memory, so that the call is not timed with them
+            arguments = (*self.weights, *(tensor(guarded.array) for guarded in made))
             start = time.perf_counter()
             compiled["main" + PREPARE](*arguments)
             seconds = time.perf_counter() - start
-            self._made[key] = LaidOut(tuple(tensor(guard(array).array) for array in made), seconds)
+            for guarded in made:
+                guarded.seal()
+            self._made[key] = LaidOut(tuple(tensor(guarded.array) for guarded in made), seconds)
         self._made.move_to_end(key)
         return self._made[key]

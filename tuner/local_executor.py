@@ -17,7 +17,7 @@ from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.backends import backend_for, devices
-from tuner.child import Child, WorkerLost
+from tuner.child import Child, WorkerKilled, WorkerLost
 from tuner.device_lock import DeviceLock
 from tuner.executor import DeviceStatus, Limits, Outcome
 from tuning_db.records import Policy, Status
@@ -139,12 +139,16 @@ class LocalSession:
             "seed": self.seed,
             "device": self.device.name,
         }
+        named = f"{self.workload.operator} {self.workload.label}"
         try:
-            answer = self.device.request(message, self.device.limits.load)
+            try:
+                answer = self.device.request(message, self.device.limits.load)
+            except WorkerKilled:  # by whom is not known: the workload's fault is what happens twice
+                answer = self.device.request(message, self.device.limits.load)
         except WorkerLost as lost:
-            raise HeadstartError(f"{self.workload.operator} {self.workload.label} cannot be loaded: {lost}") from None
+            raise HeadstartError(f"{named} cannot be loaded: {lost}") from None
         if "error" in answer:
-            raise HeadstartError(f"{self.workload.operator} {self.workload.label}: {answer['error']}")
+            raise HeadstartError(f"{named}: {answer['error']}")
 
     def _ready(self) -> None:
         if not self.device.alive:
@@ -153,17 +157,29 @@ class LocalSession:
                 self._measure("incumbent", self._incumbent)
 
     def _measure(self, verb: str, schedule: Schedule, **rest: Any) -> Outcome:
+        """Have the worker measure; where it is killed, once more, since others than the schedule may be the reason."""
+        message = {"do": verb, "schedule": schedule.to_json(), **rest}
+        try:
+            return self._once(message, schedule)
+        except WorkerKilled:
+            self._ready()
+            return self._once(message, schedule, last=True)
+
+    def _once(self, message: dict[str, Any], schedule: Schedule, last: bool = False) -> Outcome:
+        """Have the device for a measurement; raises ``WorkerKilled`` unless this is the ``last``."""
         with self.device.turn():
             begun = time.time()
-            outcome = self._measured({"do": verb, "schedule": schedule.to_json(), **rest}, schedule)
+            outcome = self._answered(message, schedule, last)
             where = {"device": f"{self.device.machine}/{self.device.name}", "began": begun, "ended": time.time()}
         return replace(outcome, notes={**outcome.notes, **where})
 
-    def _measured(self, message: dict[str, Any], schedule: Schedule) -> Outcome:
+    def _answered(self, message: dict[str, Any], schedule: Schedule, last: bool) -> Outcome:
         start = time.perf_counter()
         try:
             answer = self.device.request(message, *self.device.limits.of(schedule))
         except WorkerLost as lost:
+            if isinstance(lost, WorkerKilled) and not last:
+                raise
             return Outcome(lost.status, error=str(lost), build_s=time.perf_counter() - start)
         if answer.get("lost"):
             self.device.close()  # the device is lost to that process; the next trial starts another

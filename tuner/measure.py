@@ -16,12 +16,12 @@ import numpy as np
 
 from headstart_runtime.dlpack import tensor
 from headstart_runtime.memory import empty
-from schedules.compare import UNWRITTEN, mismatch
+from schedules.compare import mismatch, poison
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
 from tuner.ahead import UNCHECKED, Built, build, build_all, load
-from tuner.guarded import guard
+from tuner.guarded import guard, guarded_empty
 from tuner.layout import Layouts
 from tuner.load import counters, disturbance
 from tuner.sequential import LONG_S, duel
@@ -91,8 +91,7 @@ class Bench:
     def __init__(self, workload: Workload, target: Target, policy: Policy, seed: int) -> None:
         self.workload, self.target, self.policy = workload, target, policy
         inputs = [guard(array) for array in workload.inputs(np.random.default_rng(seed))]
-        results = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
-        outputs = [guard(array, writable=True) for array in results]
+        outputs = [guarded_empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
         self.guards = [*inputs, *outputs]
         self.written = [guarded.array for guarded in outputs]
         # The arrays themselves, not copies of them: weights are large.
@@ -195,11 +194,6 @@ class Bench:
                 guarded.mend()
                 return f"argument {argument.name}: {harm}"
         return mismatch(self.written, self.expected, self.workload.tolerances)
-
-
-def poison(array: np.ndarray) -> None:
-    """Overwrite an output with a pattern that no right answer has, so that what is not written shows."""
-    array.reshape(-1).view(np.uint8).fill(UNWRITTEN)
 
 
 def unscheduled(workload: Workload, target: Target, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -21,12 +21,12 @@ from headstart_runtime.family import Family
 from headstart_runtime.manifest import BundleKernel
 from headstart_runtime.memory import empty
 from headstart_runtime.row_plan import BundleFamily
-from schedules.compare import mismatch
+from schedules.compare import mismatch, poison
 from schedules.operator import make_operator
 from schedules.workload import Workload
 from targets import Target, resolve
 from targets.errors import HeadstartError
-from tuner.measure import poison, unscheduled
+from tuner.measure import unscheduled
 
 SEED = 20_261_127
 

@@ -30,7 +30,8 @@ from tuner.backends.bench import BackendBench, DeviceKernel
 from tuner.measure import Bench, Kernel
 from tuning_db.records import Policy, Status
 
-# Bytes that building and running a schedule may take beyond the arguments: compilers need some, kernels little.
+# Bytes that building and running a schedule may take beyond the arguments and weights that are laid out anew: compilers
+# need some, kernels little.
 HEADROOM = 3 << 30
 # PR_SET_PDEATHSIG of Linux's prctl.
 SIGNAL_WHEN_PARENT_ENDS = 1
@@ -89,7 +90,8 @@ class Worker:
         except HeadstartError as error:
             return {"error": str(error)}
         if limited:
-            _limit_memory(HEADROOM)
+            # Champion and challenger may each have the weights in a layout of their own.
+            _limit_memory(HEADROOM + 2 * sum(made.arguments[at].nbytes for at in made.weights))
         return {}
 
     def do_ahead(self, schedules: Sequence[Mapping[str, Any]]) -> Any:

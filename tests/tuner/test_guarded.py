@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from headstart_runtime.memory import CACHE_LINE
-from tuner.guarded import GUARD, guard
+from tuner.guarded import GUARD, guard, guarded_empty
 
 ARRAYS = [
     np.arange(15, dtype=np.float32).reshape(3, 5),
@@ -28,7 +28,9 @@ ARRAYS = [
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda a: f"{a.dtype}{list(a.shape)}")
 @pytest.mark.parametrize("writable", [False, True])
 def test_the_array_is_the_same_elsewhere(array, writable):
-    guarded = guard(array, writable)
+    guarded = guarded_empty(array.shape, array.dtype) if writable else guard(array)
+    if writable:
+        guarded.array[...] = array
     assert guarded.array.dtype == array.dtype and guarded.array.shape == array.shape
     np.testing.assert_array_equal(guarded.array, array)
     assert guarded.array.ctypes.data % CACHE_LINE == 0
@@ -45,7 +47,7 @@ def poke(guarded, offset):
     "offset, harm", [(-1, "before its start"), (-CACHE_LINE, "before its start"), (60, "behind its end")]
 )
 def test_writing_beside_an_array_is_seen_and_mended(offset, harm):
-    guarded = guard(np.ones((3, 5), np.float32), writable=True)
+    guarded = guarded_empty((3, 5), np.float32)
     poke(guarded, 59)  # its last byte
     assert guarded.harm() is None
     poke(guarded, offset)
@@ -66,13 +68,14 @@ AWAY = {
 POKING = """
 import ctypes, json, os, sys
 import numpy as np
-from tuner.guarded import guard
+from tuner.guarded import guarded_empty
 
 ends = {}
 for name, (writable, offset) in json.loads(sys.argv[1]).items():
     child = os.fork()
     if not child:
-        made = guard(np.ones((3, 5), np.float32), writable)
+        made = guarded_empty((3, 5), np.float32)
+        writable or made.seal()
         os.write(1, f"{name}\\n".encode())
         ctypes.memset(made.array.ctypes.data + offset, 0, 1)
         os._exit(0)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from targets import detect
+from targets.errors import HeadstartError
 from tests.tuner.executor_contract import HOSTILE, LIMITS, ExecutorContract, harmless_ahead, hostile, is_failed, opened
 from tuner.device_lock import DeviceLock, DeviceTaken
 from tuner.local_executor import LocalExecutor, LocalSession
@@ -13,11 +19,18 @@ from tuning_db.records import Policy, Status
 
 
 @pytest.fixture(scope="module")
-def executor():
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is there once a schedule has ended its worker by SIGKILL."""
+    return tmp_path_factory.mktemp("workers") / "ended"
+
+
+@pytest.fixture(scope="module")
+def executor(ended: Path):
     """An executor whose workers know the hostile space."""
     target = detect.host()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(HOSTILE))
+        patch.setenv("HEADSTART_ENDED", str(ended))
         with LocalExecutor(target, Policy("warm", target.cores), LIMITS) as made:
             yield made
 
@@ -42,6 +55,7 @@ class TestLocalExecutor(ExecutorContract):
         ("forge", Status.RUN_ERROR, "something else than an answer"),
         ("flood", Status.RUN_ERROR, "something else than an answer"),
         ("close", Status.RUN_ERROR, "died: exit code"),
+        ("end", Status.OVER_LIMIT, "killed, most likely for memory"),
         ("spin", Status.TIMEOUT, "longer than 4 s"),
         ("leave", Status.RUN_ERROR, "died: exit code 7"),
         ("spill", Status.RUN_ERROR, "SIGSEGV (memory outside of its arguments"),
@@ -55,6 +69,36 @@ class TestLocalExecutor(ExecutorContract):
 )
 def test_any_other_harm_is_a_failed_trial_too(session, kind, status, reason):
     is_failed(session, kind, status, reason)
+
+
+def test_a_worker_that_is_killed_is_nobodys_fault_the_first_time(
+    executor: LocalExecutor, session: LocalSession, ended: Path
+) -> None:
+    ended.unlink(missing_ok=True)
+    assert session.incumbent(DEFAULT).status is Status.OK
+    outcome = session.trial(hostile("end once"))
+    assert ended.exists()
+    assert outcome.status is Status.OK and outcome.ratios
+
+    device = executor.devices()[0]
+    request, kills = device.request, [1]
+
+    def killed(message: dict[str, Any], *timeouts: float) -> dict[str, Any]:
+        if message["do"] == "load" and kills:
+            device._child.start(device.limits.load)
+            os.kill(device._child._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+            kills.pop()
+        return request(message, *timeouts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "request", killed)
+        device.close()
+        assert opened(device).trial(DEFAULT).status is Status.OK
+        kills[:] = [1, 1]
+        device.close()
+        with pytest.raises(HeadstartError, match="linear 4x8x32 fp32 cannot be loaded: killed, most likely for memory"):
+            opened(device)
+    assert opened(device).trial(DEFAULT).status is Status.OK
 
 
 @pytest.mark.parametrize("kind", ["chat", "listen"])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tvm_ffi
 
-from schedules.compare import mismatch, mismatch_in_part
+from schedules.compare import mismatch, mismatch_in_part, poison
 from schedules.lower import PREPARE, lower, prepared
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
@@ -25,7 +25,7 @@ from targets import Target
 from targets.backend import Backend, Program
 from targets.host import host
 from tuner.layout import KEEP
-from tuner.measure import SAMPLES, TIMING_S, Timing, poison, unscheduled
+from tuner.measure import SAMPLES, TIMING_S, Timing, unscheduled
 from tuner.sequential import duel
 from tuner.timing import WARM_SAMPLE_S
 from tuning_db.records import Policy

@@ -61,7 +61,7 @@ class RayDevice:
         """Load a workload with inputs drawn from ``seed``; see ``tuner.executor.Device``."""
         asked = {"operator": workload.operator, "params": dict(workload.params)}
         self.doing = f"loading {workload.operator} {workload.label}"
-        answer = self.call("open", 2 * self.limits.load, json.dumps(asked), seed)
+        answer = self.call("open", 3 * self.limits.load, json.dumps(asked), seed)
         if "error" in answer:
             raise HeadstartError(answer["error"])
         return RaySession(self, workload)
@@ -152,7 +152,8 @@ class RaySession:
     def _measure(self, method: str, schedule: Schedule, *arguments: Any) -> Outcome:
         device = self.device
         device.doing = f"{self.workload.operator} {self.workload.label}"
-        seconds = sum(device.limits.of(schedule)) + max(device.limits.of(schedule))
+        # Twice where the worker is killed in the midst of it, which then loads the workload again.
+        seconds = 2 * (sum(device.limits.of(schedule)) + max(device.limits.of(schedule))) + device.limits.load
         answer = device.call(method, seconds, json.dumps(schedule.to_json()), *arguments)
         fields = {name: answer[name] for name in Outcome.__dataclass_fields__}
         sequences = {name: tuple(fields[name]) for name in ("samples", "ratios")}

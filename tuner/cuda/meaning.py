@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from headstart_runtime.dlpack import tensor
-from schedules.compare import mismatch, mismatch_in_part
+from schedules.compare import mismatch, mismatch_in_part, poison
 from schedules.cuda.serial import serial
 from schedules.schedule import Schedule
 from schedules.space import apply
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
-from tuner.measure import poison
 
 
 def wrong(workload: Workload, schedule: Schedule, target: Target, blocks: int = 0, seed: int = 0) -> str | None:

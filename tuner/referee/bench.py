@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart_runtime.dlpack import tensor
+from schedules.compare import poison
 from schedules.cuda.serial import serial
 from schedules.lower import PREPARE, prepared
 from schedules.schedule import Schedule
@@ -21,9 +22,8 @@ from schedules.workload import Argument, Workload, numpy_dtype
 from targets import Target, detect, threads
 from targets.errors import one_line
 from tuner.ahead import UNCHECKED, build
-from tuner.guarded import Guarded, guard
+from tuner.guarded import Guarded, guard, guarded_empty
 from tuner.load import Counters, counters, disturbance
-from tuner.measure import poison
 from tuner.referee.shared import attach
 from tuner.timing import sample
 from tuning_db.records import Status
@@ -106,8 +106,8 @@ class Bench:
             kernel.laid_out = []
         self._inputs = [guard(array) for array in self._given]
         if not self._outputs:
-            results = [np.empty(a.shape, numpy_dtype(a.dtype)) for a in self._workload.output_arguments]
-            self._outputs = [guard(array, writable=True) for array in results]
+            arguments = self._workload.output_arguments
+            self._outputs = [guarded_empty(a.shape, numpy_dtype(a.dtype)) for a in arguments]
         return {}
 
     def do_run(self, who: str) -> Any:
@@ -174,7 +174,7 @@ class Bench:
             return
         assert self._workload is not None
         weights = [tensor(self._inputs[at].array) for at in self._workload.weights]
-        made = [guard(np.empty(a.shape, numpy_dtype(a.dtype)), writable=True) for a in kernel.wanted]
+        made = [guarded_empty(a.shape, numpy_dtype(a.dtype)) for a in kernel.wanted]
         for guarded in made:
             poison(guarded.array)
         start = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schedules.compare import mismatch
+from schedules.compare import mismatch, poison
 from schedules.lower import lower
 from schedules.operator import Operator
 from schedules.operators.linear import Linear
@@ -18,7 +18,6 @@ from targets.toolchain import versions
 from tests.tuner.backends.cases import CASES, Case
 from tuner.backends import backend_for, devices
 from tuner.backends.bench import BackendBench
-from tuner.measure import poison
 from tuner.task import DEFAULT
 from tuner.toolchain import toolchain
 from tuning_db.records import Policy

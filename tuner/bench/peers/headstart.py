@@ -11,13 +11,13 @@ import numpy as np
 
 from headstart_runtime.dlpack import tensor
 from headstart_runtime.memory import empty
+from schedules.compare import poison
 from schedules.lower import PREPARE, lower, prepared
 from schedules.operator import Arrays
 from schedules.schedule import Schedule
 from schedules.workload import numpy_dtype
 from targets.units import seconds
 from tuner.bench.loaded import Loaded, Request
-from tuner.measure import poison
 
 if TYPE_CHECKING:
     import tvm

@@ -1,6 +1,7 @@
 """Schedules that do what bad schedules do, to whoever builds or runs them."""
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from schedules.space import LoopSpace
 
 # Done while the schedule is built, in Python.
-BUILDING = ("die", "hang", "eat", "refuse", "fork", "print", "forge", "flood", "close")
+BUILDING = ("die", "hang", "eat", "refuse", "fork", "print", "forge", "flood", "close", "end", "end once")
 # Done while the kernel runs: a function of the C library that it calls before it computes, with arguments; (name,
 # elements) stands for the address so many elements behind the start of an argument.
 RUNNING = {
@@ -69,6 +70,9 @@ class Hostile(LoopSpace):
                 os.write(pipe, text)
         if kind == "close":
             os.closerange(0, 1000)
+        if kind == "end" or (kind == "end once" and not os.path.exists(os.environ["HEADSTART_ENDED"])):
+            open(os.environ["HEADSTART_ENDED"], "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def apply(self, schedule):
         module = super().apply(schedule)

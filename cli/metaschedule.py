@@ -99,8 +99,8 @@ def import_(folder: Path, name: str | None, most: int, target: str, cache: str |
     from targets import resolve
     from tuner.metaschedule.reading import read
     from tuner.metaschedule.taking import model_of, trying
+    from tuner.policy import policy_for
     from tuner.summary import summarise
-    from tuner.tasks import policy_for
     from tuning_db.store import Store
 
     chip = resolve(target)

@@ -73,9 +73,10 @@ def command(
     from tuner.frontend.missed import waiting_misses
     from tuner.job import Budget
     from tuner.nights.plan import plan_of
+    from tuner.policy import policy_for
     from tuner.row_job import job_for
     from tuner.summary import summarise
-    from tuner.tasks import policy_for, step_tasks
+    from tuner.tasks import step_tasks
     from tuning_db.store import Store
 
     if length is None and trials is None and within is None:

@@ -19,9 +19,10 @@ from tuner.compile import build_bundle
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.job import Budget, Event
 from tuner.local_executor import LocalExecutor
+from tuner.policy import policy_for
 from tuner.row_job import job_for
 from tuner.row_selecting import select_rows
-from tuner.tasks import policy_for, step_tasks
+from tuner.tasks import step_tasks
 from tuning_db.store import Store
 
 DOCS = Path(__file__).resolve().parent

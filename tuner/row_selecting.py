@@ -11,10 +11,10 @@ from schedules.rows import family_params, sliced
 from targets import Target
 from tuner.any_rows import AnyRows, any_name
 from tuner.frontend.model import Model
+from tuner.policy import policy_for
 from tuner.row_families import COPY_RATE, Family, Measured, Option, families_of, measured
 from tuner.selecting import select, select_again
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for
 from tuner.toolchain import toolchain
 from tuning_db.records import Policy, Status, Toolchain
 from tuning_db.row_plan import TRIFLE, Plans, chosen, interpolated

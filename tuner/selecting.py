@@ -8,8 +8,9 @@ from schedules.workload import Workload
 from targets import Target
 from targets.errors import HeadstartError
 from tuner.frontend.model import Model
+from tuner.policy import policy_for
 from tuner.task import Task, read_task
-from tuner.tasks import known_tasks, policy_for
+from tuner.tasks import known_tasks
 from tuner.toolchain import toolchain
 from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection
 from tuning_db.store import Store

@@ -6,25 +6,12 @@ from collections.abc import Sequence
 
 from schedules.workload import Workload
 from targets import Target
-from tuner.backends import backend_for
 from tuner.frontend.model import Model
+from tuner.policy import policy_for
 from tuner.task import Task, load_task, read_task
 from tuner.toolchain import toolchain
 from tuning_db.records import Policy, Toolchain
 from tuning_db.store import Store
-
-
-def policy_for(phase: str, target: Target, cache: str | None = None) -> Policy:
-    """How a phase is timed: a decode step reads every weight from memory once, a prefill step uses it many times.
-
-    Args:
-        phase: ``decode`` or ``prefill``.
-        target: whose cores are used, all of them.
-        cache: ``warm`` or ``cold``, to have it another way.
-    """
-    backend = backend_for(target)
-    clock = "wall" if backend is None else backend.clock
-    return Policy(cache or ("cold" if phase == "decode" else "warm"), target.cores, clock)
 
 
 def register(store: Store, target: Target, policy: Policy) -> Toolchain:

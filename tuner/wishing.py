@@ -14,6 +14,7 @@ from tuner.frontend import catalogue
 from tuner.frontend.load import load_model, step_for
 from tuner.frontend.model import Step
 from tuner.frontend.step import complete_step
+from tuner.policy import CACHE, policy_for
 from tuning_db.deploy.lock import Lock
 from tuning_db.deploy.offer import Wish
 from tuning_db.files import is_url
@@ -54,11 +55,14 @@ def wish_for(
     if not is_url(where):
         name = load_model(model, step, db=Path(where)).name
         return Wish(name, fields, chip.fingerprint, chip.name, tier, spec=model, cache=cache, smaller=fewer)
-    if toolchain is None and has_tvm():
+    if has_tvm():
         from tuner.toolchain import toolchain as here
 
-        toolchain = here(chip).id
-    policy = Policy(cache or ("cold" if step.phase == "decode" else "warm"), chip.cores)
+        toolchain = toolchain or here(chip).id
+        policy = policy_for(step.phase, chip, cache)
+    else:
+        # Without TVM nothing here knows of a chip of another make, whose times are by a clock of its own.
+        policy = Policy(cache or CACHE[step.phase], chip.cores)
     return Wish(model, fields, chip.fingerprint, chip.name, tier, toolchain, policy.id, smaller=fewer)
 
 

@@ -18,8 +18,9 @@ from tests.cli.test_reference import understand
 from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
 from tuner.frontend.stored import store_model
+from tuner.policy import policy_for
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for, register
+from tuner.tasks import register
 from tuning_db.records import Key, Status, Trial
 from tuning_db.store import Store
 

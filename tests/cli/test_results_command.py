@@ -17,8 +17,9 @@ from schedules.workload import Workload
 from targets import Target, detect
 from targets.errors import HeadstartError, InputError
 from tests.cli.session import TINY
+from tuner.policy import policy_for
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for, register
+from tuner.tasks import register
 from tuning_db.records import Key, Status, Trial
 from tuning_db.store import Store
 

@@ -26,9 +26,10 @@ from targets.errors import HeadstartError, InputError
 from tests.tuning_db.runtime.sealed import seal
 from tuner.compile import Built, _compile, build_bundle, compile_kernel
 from tuner.frontend.model import Model, ModelOp, Step
+from tuner.policy import policy_for
 from tuner.selecting import select
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for, register
+from tuner.tasks import register
 from tuning_db.records import Key, Status, Toolchain, Trial
 from tuning_db.selection import Selection
 from tuning_db.store import Store

@@ -6,10 +6,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import tuner.policy
 from headstart_runtime import bundle
 from headstart_runtime.digests import write_sums
 from schedules.schedule import Schedule
@@ -24,14 +26,15 @@ from tuner.compile import build_bundle
 from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
 from tuner.frontend.stored import store_model
+from tuner.policy import policy_for
 from tuner.proving import prove
 from tuner.pulling import Puller
 from tuner.selecting import select
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for, register
+from tuner.tasks import register
 from tuner.wishing import check_chip, wish_again, wish_for
 from tuning_db.deploy.deployment import Deployment
-from tuning_db.records import Key, Status, Trial
+from tuning_db.records import Key, Policy, Status, Trial
 from tuning_db.runtime_copy import write_runtime
 from tuning_db.store import Store
 
@@ -70,6 +73,15 @@ def service(tmp_path: Path, target: Target) -> Iterator[Service]:
         hands.begin()
         hands.publish(built.path)
         yield made
+
+
+def test_times_by_a_clock_of_another_make(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wished() -> str | None:
+        return wish_for("https://race.example", "tiny", GIVEN, "host", "reproduced").policy
+
+    assert wished() == Policy("cold", target.cores).id
+    monkeypatch.setattr(tuner.policy, "backend_for", lambda chip: SimpleNamespace(clock="simulated"))
+    assert wished() == Policy("cold", target.cores, "simulated").id
 
 
 def test_from_a_service_to_where_it_runs(service: Service, target: Target, tmp_path: Path) -> None:

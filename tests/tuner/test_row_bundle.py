@@ -26,10 +26,11 @@ from tuner.bench.rows import bench_rows
 from tuner.compile import build_bundle
 from tuner.frontend.model import Model, ModelOp, Step
 from tuner.frontend.stored import store_workload
+from tuner.policy import policy_for
 from tuner.row_families import Option, families_of, measured
 from tuner.row_selecting import RowSelection, select_rows
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for, register
+from tuner.tasks import register
 from tuner.toolchain import toolchain
 from tuning_db.records import Key, Status, Trial
 from tuning_db.store import Store

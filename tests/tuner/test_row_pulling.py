@@ -32,11 +32,12 @@ from tuner.compile import build_bundle, layout_of
 from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
 from tuner.frontend.stored import store_model, store_workload
+from tuner.policy import policy_for
 from tuner.proving import rows_to_prove
 from tuner.pulling import Pulled, Puller
 from tuner.row_offers import planned
 from tuner.task import DEFAULT
-from tuner.tasks import policy_for, register
+from tuner.tasks import register
 from tuner.wishing import wish_again, wish_for
 from tuning_db.deploy.deployment import Deployment
 from tuning_db.deploy.lock import HERE, THERE, Origin

@@ -27,8 +27,9 @@ from tuner.frontend.model import Model, ModelOp
 from tuner.frontend.step import complete_step
 from tuner.job import Budget, Event, Job
 from tuner.local_executor import LocalExecutor
+from tuner.policy import policy_for
 from tuner.selecting import select
-from tuner.tasks import model_tasks, policy_for
+from tuner.tasks import model_tasks
 from tuning_db.store import Store
 
 # Seconds that making a model ready may take: random weights, quantising, torch.compile of two graphs.

@@ -18,8 +18,9 @@ from tuner.nights.lock import only_runner
 from tuner.nights.plan import plan_of
 from tuner.nights.request import Request
 from tuner.nights.slice import Slice
+from tuner.policy import policy_for
 from tuner.row_job import job_for
-from tuner.tasks import policy_for, step_tasks
+from tuner.tasks import step_tasks
 from tuning_db.job_life import is_lost
 from tuning_db.store import Store
 

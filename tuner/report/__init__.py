@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from targets import Target
 from tuner.frontend.model import Model
+from tuner.policy import policy_for
 from tuner.reigns import reigns
 from tuner.summary import Summary, summarise
-from tuner.tasks import known_tasks, policy_for
+from tuner.tasks import known_tasks
 from tuner.toolchain import toolchain
 from tuning_db.records import Policy, Toolchain, Trial
 from tuning_db.store import Store

@@ -3,7 +3,8 @@
 ``python -m tests.tuner.cluster.chaos KILLS [TRIALS] [CHIP]`` prints what it found, and fails where a finished trial was
 lost or doubled, where a device ran two measurements at once, or where the job did not end. What is killed is a
 measurer, the process that one runs kernels in, a whole node (another joins for it), or the job itself, which is started
-again. The same model is tuned before that with nothing killed. The chips are this machine's and one that the tests
+again. The same model is tuned before that with nothing killed, and in the end the champions of both runs are timed in
+turns: times that were taken while nodes came and went tell little. The chips are this machine's and one that the tests
 play, or CHIP, such as kunpeng-920 under an emulator.
 """
 
@@ -23,9 +24,14 @@ from typing import Any
 import psutil
 import pytest
 
+from schedules.schedule import Schedule
+from schedules.workload import Workload
+from tests.tuner.cluster import clusters
 from tests.tuner.cluster.clusters import carrying, chips, cluster
+from tests.tuner.cluster.tuning import MODEL
+from tuner.executors import executor_for
 from tuning_db.check import check
-from tuning_db.records import Status, Trial
+from tuning_db.records import Policy, Status, Trial
 from tuning_db.store import Store
 
 # The nodes beside the head: the host's one device, and the two of the second chip on two nodes.
@@ -156,6 +162,27 @@ def verify(chaos: Chaos, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def compared(chaos: Chaos, chip: str) -> list[float]:
+    """The champions of the killed run against those of the quiet one, timed in turns here after all is over: ratios."""
+    target = clusters.chip(chip)
+    policy, found = Policy("warm", target.cores), []
+    with executor_for(target, policy, None) as executor:
+        for workload in map(Workload.of, MODEL):
+            quiet, killed = (_champion(chaos.folder / f"{name}-{chip}.db", workload) for name in ("quiet", "killed"))
+            session = executor.devices()[0].open(workload, 0)
+            session.incumbent(quiet)
+            outcome = session.trial(killed)
+            assert outcome.status is Status.OK, outcome.error
+            found += [statistics.median(outcome.ratios)] if outcome.ratios else []
+    return found
+
+
+def _champion(db: Path, workload: Workload) -> Schedule:
+    with Store.open(db) as store:
+        (row,) = store.champions(workload=workload.id)
+        return Schedule(*store.schedule(store.trial(row["trial"]).schedule))
+
+
 def run(kills: int, trials: int, seed: int, second: str) -> dict[str, Any]:
     """Tune quietly, and again with so many kills; what was found."""
     with (
@@ -175,7 +202,8 @@ def _run(folder: Path, kills: int, trials: int, seed: int, second: str) -> dict[
             start = time.monotonic()
             chaos.tune(name, number)
             result[name] = verify(chaos, name) | {"seconds": time.monotonic() - start}
-        return result | {"kills": dict(chaos.killed)}
+        kept = dict(chaos.killed)
+    return result | {"kills": kept, "ratios": {chip: compared(chaos, chip) for chip in chaos.chips}}
 
 
 def main() -> None:
@@ -189,11 +217,10 @@ def main() -> None:
         for chip in ("host", second):
             of = found[name][chip]
             print(f"  {chip}: failed {of['failed']}, trials by device {dict(of['devices'])}")
-    for chip in ("host", second):
-        quiet, killed = (found[name][chip]["champions"] for name in ("quiet", "killed"))
-        ratios = [killed[workload] / quiet[workload] for workload in quiet if workload in killed]
+    for chip, ratios in found["ratios"].items():
         mean = f"{statistics.geometric_mean(ratios):.2f}" if ratios else "none: not timed"
-        print(f"{chip}: champions over those of the quiet run {[round(ratio, 2) for ratio in ratios]}, mean {mean}")
+        told = [round(ratio, 2) for ratio in ratios]
+        print(f"{chip}: champions against those of the quiet run, in turns: {told}, mean {mean}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from targets import Target, detect
 from tuner.bench.decoder import swapped_model
 from tuner.compile import build_bundle
 from tuner.frontend.model import Model, Step
+from tuner.policy import policy_for
 from tuner.row_selecting import select_rows
-from tuner.tasks import distinct, policy_for
+from tuner.tasks import distinct
 from tuner.toolchain import toolchain
 from tuning_db.selection import Candidate, SelectedKernel, Selection
 from tuning_db.store import Store

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from targets import Target, resolve
+from targets import Target
 from targets.errors import InputError
 from tuner.backends import devices
+from tuner.executors import chip_for
 from tuner.frontend import catalogue
 from tuner.frontend.load import load_model
 from tuner.frontend.missed import NAME as MISSES
@@ -23,7 +24,7 @@ class Request:
 
     Attributes:
         model: as ``tuner.frontend.load_model`` takes it.
-        target: as ``targets.resolve`` takes it.
+        target: as ``tuner.executors.chip_for`` takes it.
         cache: of the policy; the phase's own where None.
         seconds, trials, within: when it is done, as in ``tuner.job.Budget``; one of them at least.
         ray: address of the cluster that runs its trials; None for this machine.
@@ -65,9 +66,10 @@ class Request:
 
         Raises:
             InputError: no such model, chip or step, nothing of the model can be tuned, or this machine has no such chip
-                (of a cluster that is known only when it is asked).
+                (whether a cluster has it is known when the job runs).
+            HeadstartError: the chip is known to the cluster at most, and that cannot be reached.
         """
-        chip = resolve(self.target)
+        chip = chip_for(self.target, self.ray)
         if self.ray is None:
             devices(chip)
         models = self.models(db, chip)

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from targets import resolve
 from targets.errors import HeadstartError, InputError, first_line
 from tuner.executor import Executor
-from tuner.executors import executor_for
+from tuner.executors import chip_for, executor_for
 from tuner.job import Event, Job
 from tuner.nights.heart import Heart
 from tuner.nights.lock import only_runner
@@ -131,7 +130,7 @@ class Runner:
         id, request = row["id"], Request.from_json(row["spec"])
         budget = Slice(request.seconds, request.trials, request.within, used=row["spent"], up=partial(self._up, id))
         with Heart(self.store.path, id, lambda: budget.progress(self._job.tasks) if self._job else None, self._halt):
-            chip = resolve(request.target)
+            chip = chip_for(request.target, request.ray)
             models = request.models(self.store.path, chip, partial(self._note, id))
             policy = policy_for(models[0].step.phase, chip, request.cache)
             by_step = step_tasks(self.store, models, chip, policy)

@@ -76,7 +76,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """In the place of this machine."""
     made = World()
     monkeypatch.setattr("tuner.nights.runner.executor_for", made.executor)
-    monkeypatch.setattr("tuner.nights.runner.resolve", lambda name: CHIP)
+    monkeypatch.setattr("tuner.nights.runner.chip_for", lambda name, ray: CHIP)
     monkeypatch.setattr(Request, "models", lambda request, *more: made.models(request))
     # What is learnt is none of a runner's business.
     monkeypatch.setattr("tuner.job.Learner.learn", lambda learner, examples: True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from targets.errors import HeadstartError
+from targets import Target
+from targets.errors import HeadstartError, InputError
 from tests.tuner.nights.conftest import PowerLoss, World, new_trials, night, queue
+from tests.tuner.test_job import CHIP
+from tuner.frontend.model import Step
 from tuner.nights.lock import only_runner
+from tuner.nights.request import Request
 from tuner.nights.runner import Runner
 from tuning_db.check import check
 from tuning_db.store import Store
@@ -182,3 +187,15 @@ def test_a_job_of_its_own_that_is_gone_is_written_down(store: Store, world: Worl
     store.execute("UPDATE job SET heartbeat = 1e9 WHERE id = ?", (lost,))
     night(store)
     assert (store.job(lost)["state"], store.job(here)["state"]) == ("interrupted", "running")
+
+
+def test_a_chip_that_only_a_cluster_has(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_cluster(address: str, name: str) -> Target:
+        assert (address, name) == ("10.0.0.7:6379", "theirs")
+        return replace(CHIP, name="theirs")
+
+    monkeypatch.setattr("tuner.cluster.chips.chip_of_cluster", of_cluster)
+    request = Request("qwen3-1.7b", (Step(),), target="theirs", trials=1, ray="10.0.0.7:6379")
+    assert request.checked(store.path)["chip"] == "theirs"
+    with pytest.raises(InputError, match="unknown target 'theirs'"):
+        replace(request, ray=None).checked(store.path)

@@ -140,7 +140,7 @@ def _next_commands(
     model: str, steps: list[Step], cache: str | None, db: Path, chip: Target, tasks: list[Task]
 ) -> list[str]:
     """What to try after tuning, for the same steps."""
-    from tuner.backends import is_host
+    from tuner.backends import is_host, is_untimed
     from tuner.frontend.missed import NAME as MISSES
     from tuner.link import linkable
 
@@ -160,7 +160,7 @@ def _next_commands(
         tokens = ",".join(str(one.tokens) for one in steps)
         several = {name: tokens if name == "tokens" else value for name, value in given.items() if name != "batch"}
     commands = [f"headstart report {where(given)}"]
-    if linkable(chip):
+    if linkable(chip) and not is_untimed(chip):
         commands.append(f"headstart bundle build {where(several)} -o bundle")
     if tasks:
         commands.insert(0, f"headstart best {tasks[0].workload.id}{at}")

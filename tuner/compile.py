@@ -29,7 +29,7 @@ from targets.threads import environment
 from tuner.any_rows import AnyRows, any_name, any_rows
 from tuner.link import architecture, check_linkable, link
 from tuner.task import DEFAULT
-from tuner.toolchain import toolchain
+from tuner.toolchain import chip_toolchain
 from tuning_db.place import replacing
 from tuning_db.selection import SelectedKernel, Selection
 
@@ -115,7 +115,7 @@ def build_bundle(
                 for function, program in _programs(family, target).items():
                     files.append(f"{objects}/{function}.o")
                     _code(program.module(function), target).mod.write_to_file(files[-1])
-            link(work / LIBRARY, files, selection.policy.threads)
+            link(work / LIBRARY, files, selection.policy.threads, target)
         listed = _manifest(selection, target, kernels)
         (work / bundle.MANIFEST).write_text(listed.dumps())
         named = write_sums(work)
@@ -129,7 +129,7 @@ def _check_buildable(selection: Selection, target: Target) -> None:
             f"the selection is for {selection.target_name} ({selection.target}), "
             f"and not for {target.name} ({target.fingerprint})"
         )
-    if (here := toolchain(target)).id != selection.toolchain.id:
+    if (here := chip_toolchain(target)).id != selection.toolchain.id:
         asked, found = (", ".join(f"{k} {v}" for k, v in t.versions.items()) for t in (selection.toolchain, here))
         raise HeadstartError(f"what was selected was tuned with {asked}; this machine has {found}")
     assert all(len(kernel.candidates) <= 1 for kernel in selection.kernels)

@@ -228,13 +228,13 @@ class Puller:
         if not wanted.smaller and not (offer.built and offer.built.families):
             return offer
         from tuner.row_offers import planned
-        from tuner.toolchain import toolchain
+        from tuner.toolchain import chip_toolchain
 
         try:
             chip = chip_of(wanted.target_name, wanted.target)
         except HeadstartError:
             return offer
-        if toolchain(chip).id != wanted.toolchain.id:
+        if chip_toolchain(chip).id != wanted.toolchain.id:
             return offer
         self.told.doing("Planning")
         found, families = planned(offer, chip)

@@ -15,7 +15,7 @@ from tuner.policy import policy_for
 from tuner.row_families import COPY_RATE, Family, Measured, Option, families_of, measured
 from tuner.selecting import select, select_again
 from tuner.task import DEFAULT
-from tuner.toolchain import toolchain
+from tuner.toolchain import chip_toolchain
 from tuning_db.records import Policy, Status, Toolchain
 from tuning_db.row_plan import TRIFLE, Plans, chosen, interpolated
 from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection, joined
@@ -101,7 +101,7 @@ def select_rows(
         HeadstartError: the model has no operator that Headstart has kernels for.
     """
     selections = [select(store, model, target, cache) for model in models]
-    policy, tools = policy_for(models[-1].step.phase, target, cache), toolchain(target)
+    policy, tools = policy_for(models[-1].step.phase, target, cache), chip_toolchain(target)
     selection = joined(selections, [vars(model.step) for model in models[:-1]])
     families = [_from_store(store, one, target, policy, tools, kernels, layouts) for one in families_of(models)]
     return RowSelection.of(selection, families)

@@ -11,13 +11,13 @@ from tuner.frontend.model import Model
 from tuner.policy import policy_for
 from tuner.task import Task, read_task
 from tuner.tasks import known_tasks
-from tuner.toolchain import toolchain
+from tuner.toolchain import chip_toolchain
 from tuning_db.selection import MEASURED, Candidate, SelectedKernel, Selection
 from tuning_db.store import Store
 
 
 def select(store: Store, model: Model, target: Target, cache: str | None = None) -> Selection:
-    """The champion of every workload of a model, of exactly this target, this machine's toolchain and the policy.
+    """The champion of every workload of a model, of exactly this target, this machine's versions and the policy.
 
     A workload without one has no candidate: only its default schedule is left.
 
@@ -30,8 +30,8 @@ def select(store: Store, model: Model, target: Target, cache: str | None = None)
     Raises:
         HeadstartError: the model has no operator that Headstart has kernels for.
     """
-    policy = policy_for(model.step.phase, target, cache)
-    tasks = known_tasks(store, model, target, policy)
+    policy, tools = policy_for(model.step.phase, target, cache), chip_toolchain(target)
+    tasks = known_tasks(store, model, target, policy, tools)
     if not tasks:
         raise HeadstartError(f"model {model.name} has no operator that Headstart has kernels for")
     return Selection(
@@ -40,7 +40,7 @@ def select(store: Store, model: Model, target: Target, cache: str | None = None)
         step=dict(vars(model.step)),
         target=target.fingerprint,
         target_name=target.name,
-        toolchain=toolchain(target),
+        toolchain=tools,
         policy=policy,
         kernels=tuple(_kernel(store, model, task) for task in tasks),
         missing=_missing(model),
@@ -49,7 +49,7 @@ def select(store: Store, model: Model, target: Target, cache: str | None = None)
 
 def select_again(store: Store, before: Selection, target: Target) -> Selection:
     """The champions of today for the workloads of a selection that was made before."""
-    tools, kernels = toolchain(target), []
+    tools, kernels = chip_toolchain(target), []
     for kernel in before.kernels:
         workload = Workload.load(kernel.operator, kernel.params, kernel.label)
         task = read_task(store, workload, target, before.policy, tools, kernel.calls)

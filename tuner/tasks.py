@@ -40,10 +40,11 @@ def step_tasks(store: Store, models: Sequence[Model], target: Target, policy: Po
     return steps
 
 
-def known_tasks(store: Store, model: Model, target: Target, policy: Policy | None = None) -> list[Task]:
-    """``model_tasks`` as the database has them, with this machine's toolchain; writes nothing."""
-    policy = policy or policy_for(model.step.phase, target)
-    tools = toolchain(target)
+def known_tasks(
+    store: Store, model: Model, target: Target, policy: Policy | None = None, tools: Toolchain | None = None
+) -> list[Task]:
+    """``model_tasks`` as the database has them, with this machine's toolchain unless said; writes nothing."""
+    policy, tools = policy or policy_for(model.step.phase, target), tools or toolchain(target)
     return [read_task(store, w, target, policy, tools, calls) for w, calls in distinct(model).items()]
 
 

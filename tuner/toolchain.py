@@ -19,3 +19,12 @@ def toolchain(target: Target) -> Toolchain:
     backend = backend_for(target)
     tools = {} if backend is None else backend.versions(target)
     return Toolchain({**lowering(target).versions, **tools})
+
+
+def chip_toolchain(target: Target) -> Toolchain:
+    """That of a machine which is the chip, with the versions of this one: what its times are kept under.
+
+    Where this machine only stands in for a chip, its own toolchain says so; selections and bundles are for the chip.
+    """
+    backend = backend_for(target)
+    return toolchain(target) if backend is None or backend.timed else lowering(target)

@@ -56,9 +56,9 @@ def wish_for(
         name = load_model(model, step, db=Path(where)).name
         return Wish(name, fields, chip.fingerprint, chip.name, tier, spec=model, cache=cache, smaller=fewer)
     if has_tvm():
-        from tuner.toolchain import toolchain as here
+        from tuner.toolchain import chip_toolchain
 
-        toolchain = toolchain or here(chip).id
+        toolchain = toolchain or chip_toolchain(chip).id
         policy = policy_for(step.phase, chip, cache)
     else:
         # Without TVM nothing here knows of a chip of another make, whose times are by a clock of its own.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from headstart_runtime import bundle, dlpack
+from headstart_runtime.chip import OtherChipError
 from headstart_runtime.kernel import Kernel
 from schedules.operator import make_operator
 from schedules.schedule import Schedule
@@ -26,10 +27,12 @@ from targets.errors import HeadstartError, InputError
 from tests.tuning_db.runtime.sealed import seal
 from tuner.compile import Built, _compile, build_bundle, compile_kernel
 from tuner.frontend.model import Model, ModelOp, Step
+from tuner.frontend.stored import store_workload
 from tuner.policy import policy_for
 from tuner.selecting import select
 from tuner.task import DEFAULT
 from tuner.tasks import register
+from tuner.toolchain import chip_toolchain
 from tuning_db.records import Key, Status, Toolchain, Trial
 from tuning_db.selection import Selection
 from tuning_db.store import Store
@@ -59,25 +62,27 @@ def packed(target: Target) -> Schedule:
 def db(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The first operator has a champion, the others have none."""
     path = tmp_path_factory.mktemp("db") / "tiny.db"
-    workload, policy = OPS[0].workload, policy_for("decode", target)
     with Store.open(path) as store:
-        toolchain = register(store, target, policy)
-        store.add_workload(
-            workload.id,
-            workload.operator,
-            workload.label,
-            dict(workload.params),
-            workload.canonical,
-            workload.flops,
-            workload.bytes,
-        )
-        best = packed(target)
-        store.add_schedule(best.id, best.space, best.version, dict(best.config))
-        key = Key(workload.id, target.fingerprint, toolchain.id, policy.id)
-        samples = (2e-5, 2e-5, 2e-5)
-        trial = Trial(key, best.id, Status.OK, samples, 2e-5, 0.0, author="someone", machine="somewhere")
-        store.add_trial(trial, crown=True)
+        crown(store, target)
     yield path
+
+
+def crown(store: Store, target: Target) -> None:
+    """Have a champion of the first operator, as a machine that is the chip has it."""
+    workload, policy, toolchain, best = (
+        OPS[0].workload,
+        policy_for("decode", target),
+        chip_toolchain(target),
+        packed(target),
+    )
+    register(store, target, policy)
+    store.add_toolchain(toolchain)
+    store_workload(store, workload)
+    store.add_schedule(best.id, best.space, best.version, dict(best.config))
+    key = Key(workload.id, target.fingerprint, toolchain.id, policy.id)
+    samples = (2e-5, 2e-5, 2e-5)
+    trial = Trial(key, best.id, Status.OK, samples, 2e-5, 0.0, author="someone", machine="somewhere")
+    store.add_trial(trial, crown=True)
 
 
 @pytest.fixture(scope="module")
@@ -255,13 +260,38 @@ def test_no_compiler(selection: Selection, target: Target, tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
-def test_chips_that_cannot_be_linked_for(db: Path, tmp_path: Path) -> None:
-    for name, told in (("h100", "holds kernels for CPUs, and h100"), ("spacemit-k1", "bundle for spacemit-k1 .* yet")):
+def test_chips_that_cannot_be_linked_for(db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.link.zig_version", lambda: None)
+    for name, told in (
+        ("h100", "holds kernels for CPUs, and h100"),
+        ("spacemit-k1", r"bundle for spacemit-k1 \(riscv64\) on x86_64: it takes Zig, which pip install"),
+    ):
         with Store.open(db, create=False) as store:
             selection = select(store, MODEL, resolve(name))
         with pytest.raises(HeadstartError, match=told):
             build_bundle(selection, resolve(name), tmp_path / "b")
     assert not list(tmp_path.iterdir())
+
+
+# With the number of the architecture in the header of ELF files.
+@pytest.mark.parametrize(
+    ("name", "arch", "machine"), [("kunpeng-920", "aarch64", 183), ("spacemit-k1", "riscv64", 243)]
+)
+def test_for_another_architecture(name: str, arch: str, machine: int, tmp_path: Path) -> None:
+    pytest.importorskip("ziglang")
+    chip = resolve(name)
+    with Store.open(tmp_path / "theirs.db") as store:
+        crown(store, chip)
+        selection = select(store, MODEL, chip)
+    made = [build_bundle(selection, chip, tmp_path / name) for name in ("a.bundle", "b.bundle")]
+    assert made[0].digest == made[1].digest
+    manifest, _ = bundle.verify(made[0].path)
+    assert (manifest.target.name, manifest.target.arch) == (name, arch)
+    assert [kernel.tuned for kernel in manifest.kernels] == [True, False, False]
+    header = (made[0].path / manifest.library).read_bytes()[:20]
+    assert header[:4] == b"\x7fELF" and int.from_bytes(header[18:], "little") == machine
+    with pytest.raises(OtherChipError, match=rf"{name} .*, {arch}; this machine is"):
+        bundle.load(made[0].path, any_chip=True)
 
 
 def test_what_is_not_the_selections_own_is_not_built(selection: Selection, target: Target, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tuner.child import HINTS
 from tuner.emulator import tools
 from tuner.emulator.arrays import ArrayFile, Kept, described
 from tuner.link import architecture
+from tuner.zig import zig_version
 
 if TYPE_CHECKING:
     import tvm
@@ -50,7 +51,7 @@ class Emulated(Backend):
 
     def versions(self, target: Target) -> dict[str, str]:
         """Of Zig's linker and QEMU, where they are installed."""
-        found = {"zig": tools.linker_version(), "qemu": tools.emulator_version(architecture(target))}
+        found = {"zig": zig_version(), "qemu": tools.emulator_version(architecture(target))}
         return {name: version for name, version in found.items() if version}
 
     def devices(self, target: Target) -> Sequence[str]:
@@ -70,7 +71,7 @@ class Emulated(Backend):
         missing = []
         if tools.emulator_version(architecture(target)) is None:
             missing.append("QEMU (apt-get install qemu-user)")
-        if tools.linker_version() is None:
+        if zig_version() is None:
             missing.append("Zig (pip install 'headstart[cross]')")
         return missing
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -10,7 +9,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +16,9 @@ import tvm_ffi
 
 from targets import Target
 from targets.digest import digest
-from targets.errors import HeadstartError
 from targets.host import cache_folder
 from tuner.ahead import UNCHECKED
+from tuner.zig import zig, zig_version
 
 if TYPE_CHECKING:
     import tvm
@@ -37,15 +35,6 @@ BEFORE_THESE = "\t.p2align 3\n\tfcvt.w.s zero, ft0, dyn\n"
 SOURCES = Path(__file__).parent
 # Nothing of a C library, and none of the calls that compilers make into one.
 OPTIONS = ("-std=gnu11", "-O2", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-sanitize=undefined")
-
-
-@cache
-def linker_version() -> str | None:
-    """Version of the package ``ziglang``; None where it is not installed."""
-    try:
-        return version("ziglang")
-    except PackageNotFoundError:
-        return None
 
 
 @cache
@@ -91,7 +80,7 @@ def compile_kernel(module: tvm.IRModule, target: Target, arch: str, folder: Path
     text = folder / "kernel.s"
     code.write_to_file(str(text))
     text.write_text(TOWARDS_ZERO.sub(lambda found: BEFORE_THESE + found[0], text.read_text()))
-    _zig("cc", "-target", f"{arch}-linux-musl", "-c", str(text), "-o", str(object))
+    zig("cc", "-target", f"{arch}-linux-musl", "-c", str(text), "-o", str(object))
     text.unlink()
     return object
 
@@ -107,30 +96,17 @@ def link(objects: Sequence[Path], program: Path, arch: str) -> None:
     Raises:
         HeadstartError: the linker refuses.
     """
-    _zig("ld.lld", "-static", "-o", str(program), str(_runner(arch)), *map(str, objects))
+    zig("ld.lld", "-static", "-o", str(program), str(_runner(arch)), *map(str, objects))
 
 
 def _runner(arch: str) -> Path:
     """``run.c`` compiled for an architecture: once for each state of it, in the user's cache folder."""
     text = "".join((SOURCES / name).read_text() for name in ("run.c", "system.h"))
-    path = cache_folder() / "emulator" / f"{digest('e', f'{arch} {linker_version()} {text}')}.o"
+    path = cache_folder() / "emulator" / f"{digest('e', f'{arch} {zig_version()} {text}')}.o"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.o")
         options = [*OPTIONS, *(f"-I{folder}" for folder in tvm_ffi.libinfo.include_paths())]
-        _zig("cc", "-target", f"{arch}-linux-musl", *options, "-c", str(SOURCES / "run.c"), "-o", str(part))
+        zig("cc", "-target", f"{arch}-linux-musl", *options, "-c", str(SOURCES / "run.c"), "-o", str(part))
         part.replace(path)
     return path
-
-
-def _zig(*arguments: str) -> None:
-    found = importlib.util.find_spec("ziglang")
-    if found is None or found.origin is None:
-        raise HeadstartError("linking for another architecture needs the package ziglang: pip install ziglang")
-    # The program itself: starting Python to start it would take three times as long.
-    done = subprocess.run(
-        [Path(found.origin).with_name("zig"), *arguments], capture_output=True, text=True, errors="replace", check=False
-    )
-    if done.returncode:
-        told = [line for line in done.stderr.splitlines() if "error" in line] or ["?"]
-        raise HeadstartError(f"zig {arguments[0]} refuses the kernel: {told[0].strip()[:300]}")

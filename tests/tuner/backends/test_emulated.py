@@ -147,7 +147,7 @@ def test_a_kernel_the_linker_knows_no_function_for_is_refused(linear, monkeypatc
 
 def test_what_is_missing_is_said(monkeypatch):
     monkeypatch.setattr(tools, "emulator_version", lambda arch: None)
-    monkeypatch.setattr(tools, "linker_version", lambda: None)
+    monkeypatch.setattr("tuner.backends.emulated.zig_version", lambda: None)
     target = replace(resolve("kunpeng-920"), cores=63)
     assert Emulated().devices(target) == []
     with pytest.raises(

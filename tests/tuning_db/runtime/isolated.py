@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ sys.path[:0] = sys.argv[3:]
 import numpy as np
 from headstart_runtime import bundle
 
+if "--emulated" in sys.argv:
+    bundle.check_chip = lambda *_: None  # /proc/cpuinfo is that of the machine which emulates
 kernels = bundle.load(sys.argv[1])
 for entry in kernels.manifest.kernels:
     kernel, folder = kernels[entry.workload], f"{sys.argv[2]}/{entry.workload}"
@@ -51,23 +54,36 @@ def run_alone(path: Path, runtime: Path, scratch: Path, *more: str) -> None:
         scratch: an empty folder.
         more: packages that are there besides.
     """
+    site = _packages(scratch / "site", "numpy", "tvm_ffi", "apache_tvm_ffi", "typing_extensions", *more)
+    # Neither this folder, nor the environment, nor what is installed.
+    said = run_with([sys.executable, "-I", "-S"], path, [runtime, site], scratch)
+    assert said == {"runtime": str(runtime / "headstart_runtime" / "bundle.py"), "found": list(more)}
+
+
+def run_with(python: Sequence[str], path: Path, places: Sequence[Path], scratch: Path, *more: str) -> Any:
+    """Run every kernel of a bundle with a Python, and see that it is right.
+
+    Args:
+        python: the command.
+        path: the bundle.
+        places: where its packages are: the runtime, numpy and tvm-ffi.
+        scratch: an empty folder.
+        more: what ``RUN`` is told besides.
+    """
     arrays, kernels = scratch / "arrays", bundle.verify(path)[0].kernels
     arrays.mkdir()
     for entry in kernels:
         for argument, array in zip(entry.arguments, _inputs(entry)[1], strict=False):
             np.save(arrays / f"{entry.workload}.{argument.name}.npy", array.view(f"uint{8 * array.itemsize}"))
-    site = _packages(scratch / "site", "numpy", "tvm_ffi", "apache_tvm_ffi", "typing_extensions", *more)
-    # Neither this folder, nor the environment, nor what is installed.
-    command = [sys.executable, "-I", "-S", "-c", RUN, str(path), str(arrays), str(runtime), str(site)]
-    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=300)
+    command = [*python, "-c", RUN, str(path), str(arrays), *map(str, places), *more]
+    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=3600)
     assert done.returncode == 0, done.stderr[-2000:]
-    said = json.loads(done.stdout)
-    assert said == {"runtime": str(runtime / "headstart_runtime" / "bundle.py"), "found": list(more)}
     for entry in kernels:
         operator, given = _inputs(entry)
         outputs = [a for a in entry.arguments if a.role == "output"]
         got = [np.load(arrays / f"{entry.workload}.{a.name}.npy").view(a.numpy_dtype).reshape(a.shape) for a in outputs]
-        assert not mismatch(got, operator.reference(given), operator.tolerances)
+        assert not mismatch(got, operator.reference(given), operator.tolerances), entry.label
+    return json.loads(done.stdout)
 
 
 def _packages(folder: Path, *names: str) -> Path:

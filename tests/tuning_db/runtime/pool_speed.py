@@ -42,7 +42,7 @@ def build(folder: Path) -> None:
         workload = Workload.of(make_operator("linear", params))
         compiled = _compile(workload, Panels(workload, target).seeds()[0], target, name)
         compiled.code.mod.write_to_file(f"{folder}/{name}.o")
-        link(folder / f"{name}.so", [f"{folder}/{name}.o"], target.cores)
+        link(folder / f"{name}.so", [f"{folder}/{name}.o"], target.cores, target)
         cc.create_shared(f"{folder}/{name}.tvm.so", [f"{folder}/{name}.o"])
         arrays = [[m, k], *(list(a.shape) for a in compiled.prepared), [m, n]]
         dtypes = ["bfloat16", *(a.dtype for a in compiled.prepared), "bfloat16"]

@@ -12,6 +12,7 @@ import tvm_ffi
 
 from headstart_runtime import pool
 from headstart_runtime.errors import InputError
+from targets import detect
 from tuner.link import POOL, link
 
 START = """
@@ -46,7 +47,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(made),
     ]
     subprocess.run(command, check=True)
-    link(folder / "kernels.so", [str(made)], threads=2)
+    link(folder / "kernels.so", [str(made)], 2, detect.host())
     return folder / "kernels.so"
 
 

@@ -16,16 +16,12 @@ def test_a_night_on_a_cluster(made: Any, tmp_path: Path) -> None:
     step = ("--phase", "decode", "--tokens", "2", "--kv-len", "16", "--trials", "1")
     with folder(tmp_path):
         assert run("jobs", "queue", "tiny.json", *step, "--ray", made.address).code == 0
-        # One that nobody can reach does not end the night for the other; what may pass is tried again later.
-        assert run("jobs", "queue", "tiny.json", *step, "--cache", "warm", "--ray", "127.0.0.1:1").code == 0
-        assert run("jobs", "run", "--for", "40s").code == 0
-        jobs = run("jobs", "list", "--json").json["jobs"]
-        (reached,) = (job for job in jobs if job["state"] == "done")
-        (waits,) = (job for job in jobs if job is not reached)
-        assert waits["state"] == "queued"
+        assert run("jobs", "run").code == 0
+        (job,) = run("jobs", "list", "--json").json["jobs"]
+        assert (job["state"], job["progress"]) == ("done", 1)
         with Store.open("headstart.db", create=False) as store:
-            trials = [trial for trial in store.trials() if trial.job == reached["id"]]
-            assert trials and all("device" in trial.evidence for trial in trials)
-            assert any("no Ray cluster can be reached" in str(line["data"]) for line in store.job_log(waits["id"]))
+            trials = list(store.trials())
+            assert {trial.job for trial in trials} == {job["id"]}
+            assert all("device" in trial.evidence for trial in trials)
             assert check(store) == []
         assert run("jobs", "report").code == 0

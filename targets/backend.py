@@ -36,10 +36,13 @@ class Program(ABC):
         notes: what the evidence of its trial is to say of it beside times, as JSON types.
         whole: False where the last call ran part of a large kernel, for want of the chip: what it did not write is not
             compared.
+        part_will_do: set by whoever calls it and wants no more than to compare what it writes: only then may a call run
+            part of it.
     """
 
     notes: Mapping[str, Any] = MappingProxyType({})
     whole: bool = True
+    part_will_do: bool = False
 
     @abstractmethod
     def call(

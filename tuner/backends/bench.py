@@ -143,6 +143,7 @@ class BackendBench:
         if isinstance(built, Exception):
             raise built
         program = self.backend.load(built.artefact, self.target, self.device)
+        program.part_will_do = bool(self.untimed)
         inputs, prepare_s = self._laid_out(built.lowered)
         return DeviceKernel(schedule, program, built.seconds, inputs, prepare_s)
 

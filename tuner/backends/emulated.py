@@ -9,10 +9,11 @@ import os
 import platform
 import signal
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     import tvm
 
 ARCHITECTURES = ("aarch64", "riscv64")
+# Parts of a parallel loop that are run first; if all of them are likely to take longer than this, no others are.
+SOME, WHOLE_S = 4, 60.0
+# The status by which ``run.c`` says that it left parts out.
+LEFT_OUT = 3
 # Memory that a workload of a model may take on each device: arguments, their files, weights laid out anew.
 MEMORY = 6 << 30
 
@@ -79,21 +84,26 @@ class Emulated(Backend):
         """A program in the folder."""
         program, arch = folder / "program", architecture(target)
         kernel = tools.compile_kernel(module, target, arch, folder)
-        tools.link([kernel], program, arch)
+        tools.link([kernel], program, arch, tools.last_loop(module))
         kernel.unlink()
         return program
 
     def load(self, artefact: Path, target: Target, device: str) -> Program:
         """The program, to be started at each call; a file that came from another machine may not be run yet."""
         artefact.chmod(0o700)
-        return _Emulated([*tools.emulator(target, architecture(target)), str(artefact), str(target.cores)])
+        return _Emulated([*tools.emulator(target, architecture(target)), str(artefact)], target.cores)
 
 
 class _Emulated(Program):
-    """A program under QEMU."""
+    """A program under QEMU, whose parallel loops have so many parts."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self.command = list(command)
+    def __init__(self, command: Sequence[str], parts: int) -> None:
+        self.command, self.parts = list(command), parts
+
+    @property
+    def notes(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """How many parts of the last parallel loop were run, of how many, where some were left out."""
+        return {} if self.whole else {"parts": [SOME, self.parts]}
 
     def call(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], calls: int, cold: bool
@@ -108,7 +118,7 @@ class _Emulated(Program):
             arguments = [described(file, array, False) for file, array in zip(read, inputs, strict=True)]
             arguments += [described(file, array, True) for file, array in zip(written, outputs, strict=True)]
             for _ in range(calls):
-                self._run(arguments, [file.descriptor for file in (*read, *written)])
+                self._call(arguments, [file.descriptor for file in (*read, *written)])
             for at, (file, array) in enumerate(zip(written, outputs, strict=True)):
                 if (harm := file.harm()) is not None:
                     raise HeadstartError(f"output {at}: {harm}")
@@ -118,9 +128,21 @@ class _Emulated(Program):
                 file.close()
         return []
 
-    def _run(self, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
+    def _call(self, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
+        """Run it whole, or in part where that may do and the whole is likely to take too long."""
+        self.whole = True
+        if self.part_will_do:
+            start = time.monotonic()
+            if not self._run(f"{self.parts}/{SOME}", arguments, descriptors):
+                return
+            self.whole = (time.monotonic() - start) * self.parts / SOME <= WHOLE_S
+        if self.whole:
+            self._run(str(self.parts), arguments, descriptors)
+
+    def _run(self, parts: str, arguments: Sequence[str], descriptors: Sequence[int]) -> bool:
+        """Run it once; whether parts were left out."""
         process = subprocess.Popen(
-            [*self.command, *arguments],
+            [*self.command, parts, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -143,8 +165,9 @@ class _Emulated(Program):
             raise HeadstartError(f"the emulated program died: {signal.Signals(-code).name}{HINTS.get(-code, '')}")
         if code and told.startswith("MemoryError"):
             raise MemoryError(told)
-        if code:
+        if code not in (0, LEFT_OUT):
             raise HeadstartError(f"the emulated program ended with status {code}: {told[:300] or 'it says nothing'}")
+        return code == LEFT_OUT
 
 
 @cache

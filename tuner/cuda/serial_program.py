@@ -46,7 +46,7 @@ class SerialProgram(Program):
     ) -> Sequence[float]:
         """Run it once, however often it is asked to; no times."""
         arguments = [tensor(array) for array in (*inputs, *outputs)]
-        self.whole = self._some == self._all
+        self.whole = self._some == self._all or not self.part_will_do
         if not self.whole:
             kernel = self._compiled(SOME)
             start = time.perf_counter()

@@ -1,12 +1,14 @@
 /* Calls one kernel on arrays that lie in files, in place of TVM's runtime: linked with the kernel into a program.
  *
- *     program PARTS ARRAY...        ARRAY: DESCRIPTOR:START:BYTES:WRITABLE:DIMENSION,DIMENSION,...
+ *     program PARTS[/SOME] ARRAY...        ARRAY: DESCRIPTOR:START:BYTES:WRITABLE:DIMENSION,DIMENSION,...
  *
  * An array begins START bytes into its file, which the program inherits open, and is mapped, not copied. Before and
  * behind the file are pages that may not be touched, and what is only read cannot be written to: a kernel that goes
- * astray ends by a signal. PARTS is how many parts a parallel loop has; they are computed one after the other.
+ * astray ends by a signal. PARTS is how many parts a parallel loop has; they are computed one after the other. With SOME,
+ * so many parts of the kernel's last parallel loop are enough; it is loop LAST (0 where nothing may be left out).
  * Types are not told: TVM's checks of arguments are compiled out.
- * The status is 0 if the kernel returned, 1 if it raised an error, which is told on standard error, 2 if it never ran.
+ * The status is 0 if the kernel returned, 1 if it raised an error, which is told on standard error, 2 if it never ran, 3
+ * if it returned and parts were left out.
  */
 #include <dlpack/dlpack.h>
 #include <tvm/ffi/c_api.h>
@@ -19,7 +21,7 @@
 
 extern int __tvm_ffi_main(void *self, const TVMFFIAny *arguments, int32_t count, TVMFFIAny *result);
 
-static int parts = 1;
+static int parts = 1, some, loops, left_out;
 
 /* TVM's `TVMParallelGroupEnv`. */
 typedef struct {
@@ -29,8 +31,13 @@ typedef struct {
 
 static int launch(int (*body)(int part, Group *group, void *data), void *data, int wanted) {
   Group group = {NULL, wanted > 0 ? wanted : parts};
-  for (int part = 0; part < group.parts; part++)
+  int computed = group.parts;
+  if (++loops == LAST && some > 1 && some < computed) computed = some, left_out = 1;
+  for (int at = 0; at < computed; at++) {
+    /* The first, the last, and some between. */
+    int part = computed < group.parts ? at * (group.parts - 1) / (computed - 1) : at;
     if (body(part, &group, data) != 0) return -1;
+  }
   return 0;
 }
 
@@ -122,12 +129,13 @@ void begin(long *stack) {
     quit(2);
   }
   parts = (int)number(&given[0]);
+  some = (int)number(&given[0]);
   for (int at = 0; at < count; at++) {
     take(given[1 + at], &tensors[at], shapes[at]);
     arguments[at].type_index = kTVMFFIDLTensorPtr;
     arguments[at].v_ptr = &tensors[at];
   }
-  quit(__tvm_ffi_main(NULL, arguments, count, &result) == 0 ? 0 : 1);
+  quit(__tvm_ffi_main(NULL, arguments, count, &result) != 0 ? 1 : left_out ? 3 : 0);
 }
 
 START;

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tvm_ffi
 
@@ -90,23 +90,52 @@ def _mattr(target: Target) -> Sequence[str]:
     return found
 
 
-def link(objects: Sequence[Path], program: Path, arch: str) -> None:
+def link(objects: Sequence[Path], program: Path, arch: str, last: int = 0) -> None:
     """Link the objects of a kernel with what calls it into a program that needs nothing but Linux.
+
+    Args:
+        objects: its files.
+        program: file to make.
+        arch: architecture.
+        last: number of the parallel loop of which some parts may do (``last_loop``).
 
     Raises:
         HeadstartError: the linker refuses.
     """
-    zig("ld.lld", "-static", "-o", str(program), str(_runner(arch)), *map(str, objects))
+    zig("ld.lld", "-static", "-o", str(program), str(_runner(arch, last)), *map(str, objects))
 
 
-def _runner(arch: str) -> Path:
+def last_loop(module: tvm.IRModule) -> int:
+    """Number of the last parallel loop of ``main``, from 1, where all before it may be run whole and of it some parts.
+
+    Nothing comes after it that could read what it writes, and its parts read nothing that others of them write: that
+    would make a schedule wrong. 0 where there is no such loop.
+    """
+    from tvm import tirx
+
+    body = module["main"].body
+    body = body.block.body if hasattr(body, "block") else body
+    statements = list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
+    found: list[Any] = []
+    tvm_ffi.structural_walk(body, (tirx.For, lambda loop: found.append(loop) if _is_parallel(loop) else None))
+    loops = sum(map(_is_parallel, statements))
+    return loops if len(found) == loops and _is_parallel(statements[-1]) else 0
+
+
+def _is_parallel(statement: Any) -> bool:
+    from tvm import tirx
+
+    return isinstance(statement, tirx.For) and statement.kind == tirx.ForKind.PARALLEL
+
+
+def _runner(arch: str, last: int) -> Path:
     """``run.c`` compiled for an architecture: once for each state of it, in the user's cache folder."""
     text = "".join((SOURCES / name).read_text() for name in ("run.c", "system.h"))
-    path = cache_folder() / "emulator" / f"{digest('e', f'{arch} {zig_version()} {text}')}.o"
+    path = cache_folder() / "emulator" / f"{digest('e', f'{arch} {last} {zig_version()} {text}')}.o"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.o")
-        options = [*OPTIONS, *(f"-I{folder}" for folder in tvm_ffi.libinfo.include_paths())]
+        options = [*OPTIONS, f"-DLAST={last}", *(f"-I{folder}" for folder in tvm_ffi.libinfo.include_paths())]
         zig("cc", "-target", f"{arch}-linux-musl", *options, "-c", str(SOURCES / "run.c"), "-o", str(part))
         part.replace(path)
     return path

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from schedules.lower import lower
 from schedules.operator import Operator, operators
 from schedules.operators.linear import Linear
 from schedules.operators.sinkhorn import Sinkhorn
@@ -72,15 +73,67 @@ def own_spaces(operator: Operator, target: Target) -> list[Space]:
 
 @pytest.mark.parametrize("name", QUICKSTART)
 @pytest.mark.parametrize("at", CHIPS)
-def test_every_operator_of_the_quickstart_is_right(at, name):
-    """A schedule drawn from a space that is made for it, on the smallest example that has one."""
+def test_every_operator_of_the_quickstart_is_right(at, name, monkeypatch):
+    """A schedule drawn from a space that is made for it, on the smallest example that has one, whole and in part."""
     target = chip(at)
     examples = sorted(operators()[name].examples(), key=lambda example: Workload.of(example).bytes)
     has = [(example, spaces[0]) for example in examples if (spaces := own_spaces(example, target))]
     drawn = has[0][1].sample(np.random.default_rng(0)) if has else DEFAULT
     assert has or name == "embedding" or (at, name) == ("spacemit-k1", "batched_linear_fp8")
     assert drawn is not None
-    assert wrong(bench(target, has[0][0] if has else examples[0]), drawn) is None
+    made = bench(target, has[0][0] if has else examples[0])
+    assert wrong(made, drawn) is None
+    monkeypatch.setattr("tuner.backends.emulated.WHOLE_S", 0.0)
+    assert wrong(made, drawn) is None
+
+
+LARGE = Linear(2, 1024, 256, "bfloat16")
+
+
+@pytest.mark.parametrize("at", CHIPS)
+def test_of_a_large_kernel_some_parts_are_run(at, monkeypatch):
+    target = chip(at)
+    made = bench(target, LARGE)
+    panels = next(space for space in own_spaces(LARGE, target) if space.name == "panels")
+    rng, found = np.random.default_rng(0), {}
+    while {1, 2} - set(found):
+        drawn = panels.sample(rng)
+        assert drawn is not None
+        if drawn.config["panels"] == 1:  # many tasks
+            found.setdefault(drawn.config["split"], drawn)
+    for schedule in (DEFAULT, found[1], found[2]):
+        kernel = made.build(schedule)
+        made.run(kernel)
+        whole = made.measure(kernel, None)
+        assert whole.wrong is None and whole.notes == {} and kernel.program.whole
+        with monkeypatch.context() as patch:
+            patch.setattr("tuner.backends.emulated.WHOLE_S", 0.0)
+            made.run(kernel)
+            some = made.measure(kernel, None)
+        assert some.wrong is None and some.notes == {"parts": [4, target.cores]}
+        written = (made.written[0].view(np.uint8) != 0xFF).mean()
+        assert 0.01 < written < 0.9
+        made.written[0][0, 0] += 1000
+        assert "elements wrong" in (made.check(kernel.program) or "")
+
+
+def test_which_loop_may_be_run_in_part():
+    import tvm
+    from tvm.script import tirx as T
+
+    target = chip("kunpeng-920")
+    workload = Workload.of(LARGE)
+    assert tools.last_loop(lower(workload, DEFAULT, target)) == 1
+
+    def last(text):
+        header = "@T.prim_func(s_tir=True)\ndef main(A: T.Buffer((8,), 'float32'), B: T.Buffer((8,), 'float32')):\n"
+        program = tvm.script.from_source(header + text, extra_vars={"T": T})
+        return tools.last_loop(tvm.IRModule({"main": program}))
+
+    parallel, serial = (f"    for i in T.{kind}(8):\n        B[i] = A[i]\n" for kind in ("parallel", "serial"))
+    nested = "    for j in T.serial(2):\n        for i in T.parallel(8):\n            B[i] = A[i]\n"
+    assert last(parallel) == 1 and last(serial + parallel) == 1 and last(parallel + parallel) == 2
+    assert last(serial) == last(parallel + serial) == last(nested) == last(nested + parallel) == 0
 
 
 def test_vectors_of_a_width_are_built_for_risc_v():

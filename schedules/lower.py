@@ -7,7 +7,9 @@ The first function takes the other inputs, then those arrays, then the outputs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from schedules.schedule import Schedule
 from schedules.space import apply
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # Part of the toolchain: raise it when a change here, in ``fastmath`` or in ``intrinsics`` changes the code of schedules
 # that were timed before.
 VERSION = 1
+# The largest number of an element that 32 bits hold.
+MOST_32 = (1 << 31) - 1
 # What the name of the function that lays out weights ends in.
 PREPARE = "_prepare"
 
@@ -40,7 +44,7 @@ def lower(workload: Workload, schedule: Schedule, target: Target, name: str = "m
         called = name if found.name_hint == "main" else name + PREPARE
         # Arrays of a device start where its own allocator lets them.
         free = unaligned(func) if target.kind == "llvm" else func
-        functions[called] = free.with_attr("global_symbol", called)
+        functions[called] = wide(free).with_attr("global_symbol", called)
     return tvm.IRModule(functions, attrs=applied.attrs)
 
 
@@ -59,6 +63,26 @@ def unaligned(func: PrimFunc) -> PrimFunc:
     made from that promise end the process on an array of numpy, which keeps to 16. Loads without the promise are as
     fast where the address happens to be a multiple of 64.
     """
+    return _changed(func, lambda buffer: _declared(buffer, unaligned=True))
+
+
+def wide(func: PrimFunc) -> PrimFunc:
+    """The same function with 64 bits for places in arrays that have more elements than 32 can number.
+
+    TVM numbers elements with what the extents of an array are written in, and says nothing where that is too narrow.
+    """
+
+    def changed(buffer: Buffer) -> Buffer:
+        large = math.prod(map(int, buffer.shape)) > MOST_32
+        return _declared(buffer, shape=[tirx.IntImm("int64", int(n)) for n in buffer.shape]) if large else buffer
+
+    from tvm import tirx
+
+    return _changed(func, changed)
+
+
+def _changed(func: PrimFunc, change: Callable[[Buffer], Buffer]) -> PrimFunc:
+    """The function with other buffers for its arguments."""
     import tvm_ffi
     from tvm.ir import Var
     from tvm.s_tir import SBlock
@@ -66,22 +90,23 @@ def unaligned(func: PrimFunc) -> PrimFunc:
     # TVM refuses to match a buffer of a stricter alignment inside an argument.
     matched: list[Buffer] = []
     tvm_ffi.structural_walk(func, (SBlock, lambda block: matched.extend(m.buffer for m in block.match_buffers)))
-    relaxed = {buffer: _relaxed(buffer) for buffer in (*func.params, *matched)}
-    return tvm_ffi.structural_map(func, (Var, lambda var: relaxed.get(var, var)))
+    changed = {buffer: change(buffer) for buffer in (*func.params, *matched)}
+    return tvm_ffi.structural_map(func, (Var, lambda var: changed.get(var, var)))
 
 
-def _relaxed(buffer: Buffer) -> Buffer:
+def _declared(buffer: Buffer, shape: Sequence[Any] | None = None, unaligned: bool = False) -> Buffer:
+    """Another buffer like it."""
     from tvm.tirx import decl_buffer
 
     kind = buffer.ty
     return decl_buffer(
-        kind.shape,
+        shape or kind.shape,
         kind.dtype,
         buffer.name,
         strides=kind.strides,
         elem_offset=kind.elem_offset,
         scope=buffer.scope(),
-        data_alignment=max(1, numpy_dtype(str(buffer.dtype)).itemsize),
+        data_alignment=numpy_dtype(str(buffer.dtype)).itemsize if unaligned else kind.data_alignment,
         offset_factor=kind.offset_factor,
         layout=kind.layout,
     )

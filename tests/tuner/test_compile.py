@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from headstart_runtime.kernel import Kernel
 from schedules.operator import make_operator
 from schedules.schedule import Schedule
 from schedules.spaces.panels import Panels
-from schedules.workload import Workload
+from schedules.workload import Workload, numpy_dtype
 from targets import Target, detect, resolve
 from targets.errors import HeadstartError, InputError
 from tests.tuning_db.runtime.sealed import seal
@@ -323,6 +324,25 @@ def test_a_model_of_nothing_known(db: Path, target: Target) -> None:
 def test_a_schedule_that_does_not_compile(target: Target) -> None:
     with pytest.raises(InputError):
         compile_kernel(Workload.of(make_operator("linear", LINEAR)), Schedule("nowhere", 1, {}), target)
+
+
+MANY = {"rows": 2, "n": 4096, "k": 7168, "groups": 80, "block": 1, "group": 128, "dtype": "float8_e4m3fn"}
+
+
+def test_more_elements_than_32_bits_number(target: Target) -> None:
+    """Weights of 2.3 GB, of which pages that are not zero are few, and of these only take memory."""
+    workload = Workload.of(make_operator("grouped_linear", MANY))
+    a, scales_a, _, w, scales_w = (np.zeros(x.shape, numpy_dtype(x.dtype)) for x in workload.input_arguments)
+    a[:], w[-1, -1] = 1, 0.5
+    scales_a[:] = scales_w[:] = 1
+    found = compile_kernel(workload, DEFAULT, target)(a, scales_a, np.array([0, 79], np.int32), w, scales_w)
+    assert (found[0] == 0).all() and (found[1, :-1] == 0).all() and found[1, -1] == 3584
+
+
+def test_weights_of_more_elements_than_32_bits_number_are_laid_out(target: Target) -> None:
+    workload = Workload.of(make_operator("grouped_linear", MANY))
+    compiled = _compile(workload, Panels(workload, target).seeds()[0], target, "main")
+    assert compiled.layout and max(math.prod(argument.shape) for argument in compiled.prepared) > 1 << 31
 
 
 class OnGpu:

@@ -71,12 +71,11 @@ def wide(func: PrimFunc) -> PrimFunc:
 
     TVM numbers elements with what the extents of an array are written in, and says nothing where that is too narrow.
     """
+    from tvm import tirx
 
     def changed(buffer: Buffer) -> Buffer:
         large = math.prod(map(int, buffer.shape)) > MOST_32
         return _declared(buffer, shape=[tirx.IntImm("int64", int(n)) for n in buffer.shape]) if large else buffer
-
-    from tvm import tirx
 
     return _changed(func, changed)
 

@@ -65,10 +65,9 @@ class Layouts:
             compiled = tvm.compile(tvm.IRModule({"main" + PREPARE: function}), target=self.target.to_tvm()).jit()
             # In their place from the beginning: a copy of the weights of an LM head takes a gigabyte.
             made = [guarded_empty(a.shape, numpy_dtype(a.dtype)) for a in wanted]
+            # This takes the page faults of new memory, too, so that the call below is not timed with them.
             for guarded in made:
-                poison(
-                    guarded.array
-                )  # which takes the page faults of new memory, so that the call is not timed with them
+                poison(guarded.array)
             arguments = (*self.weights, *(tensor(guarded.array) for guarded in made))
             start = time.perf_counter()
             compiled["main" + PREPARE](*arguments)

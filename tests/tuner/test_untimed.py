@@ -118,7 +118,7 @@ def test_what_the_model_expects_to_be_faster_is_preferred(store, monkeypatch):
 def test_everything_that_prints_a_time_says_that_there_is_none(store, monkeypatch):
     task, _ = tuned(store)
     monkeypatch.setattr("tuner.tasks.toolchain", lambda target: TOOLS)
-    monkeypatch.setattr("tuner.selecting.toolchain", lambda target: TOOLS)
+    monkeypatch.setattr("tuner.selecting.chip_toolchain", lambda target: TOOLS)
     monkeypatch.setattr("tuner.report.toolchain", lambda target: TOOLS)
     op = ModelOp("q", "linear", dict(WORKLOAD.params), 3)
     model = Model("m", "test", Step("decode", 16, 16, 4096, 1, 1), (op,))

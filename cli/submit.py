@@ -110,23 +110,24 @@ def command(
         raise InputError("--follow sends what comes: it goes with neither --file nor --out")
     if vendor is not None and out is None:
         raise InputError("--vendor goes with --out; who sends something is known by token or --as")
-    sign = None if files else _signer(key)
-    if out is not None and vendor is not None and sign:
+    if out is not None and vendor is not None:
+        sign = _signer(key)
         _kept([sign(batch) for batch in _batches(source, vendor, **chosen)], out, as_json)
         return
     with connection.open() as client:
         account = client.get(at("account"), ACCOUNT)
-        parcels = [Parcel.read(file) for file in files]
-        known = set() if files else sent_before(client, chosen["release"], account["name"])
 
         def deliver(parcel: Parcel) -> Sent:
             return send(client, parcel, receipts, account["id"], verifier)
 
-        if follow and sign:
-            collect = functools.partial(_collect, source, account["name"], **chosen)
-            _follow(Follower(collect, sign, deliver, known), follow, as_json)
-            return
-        if sign:
+        if files:
+            parcels = [Parcel.read(file) for file in files]
+        else:
+            sign, known = _signer(key), sent_before(client, chosen["release"], account["name"])
+            if follow:
+                collect = functools.partial(_collect, source, account["name"], **chosen)
+                _follow(Follower(collect, sign, deliver, known), follow, as_json)
+                return
             batches = _batches(source, account["name"], **chosen)
             rest = without(batches, known)
             if left_out := _trials(batches) - _trials(rest):

@@ -8,8 +8,7 @@ The first function takes the other inputs, then those arrays, then the outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schedules.schedule import Schedule
 from schedules.space import apply
@@ -43,8 +42,8 @@ def lower(workload: Workload, schedule: Schedule, target: Target, name: str = "m
     for found, func in applied.functions_items():
         called = name if found.name_hint == "main" else name + PREPARE
         # Arrays of a device start where its own allocator lets them.
-        free = unaligned(func) if target.kind == "llvm" else func
-        functions[called] = wide(free).with_attr("global_symbol", called)
+        free = for_arrays(func, aligned=target.kind != "llvm")
+        functions[called] = free.with_attr("global_symbol", called)
     return tvm.IRModule(functions, attrs=applied.attrs)
 
 
@@ -56,32 +55,14 @@ def prepared(workload: Workload, module: tvm.IRModule, name: str = "main") -> tu
     return tuple(Argument(b.name, tuple(int(d) for d in b.shape), str(b.dtype)) for b in made)
 
 
-def unaligned(func: PrimFunc) -> PrimFunc:
-    """The same function for arguments that are aligned to their elements only.
+def for_arrays(func: PrimFunc, aligned: bool = True) -> PrimFunc:
+    """The same function for arguments of any size and, unless they are ``aligned``, aligned to their elements only.
 
-    TVM promises LLVM that every argument starts at a multiple of 64 bytes, does not check it, and the vector loads
+    TVM numbers the elements of an array with what its extents are written in, and says nothing where 32 bits are too
+    few. It promises LLVM that every argument starts at a multiple of 64 bytes, does not check it, and the vector loads
     made from that promise end the process on an array of numpy, which keeps to 16. Loads without the promise are as
     fast where the address happens to be a multiple of 64.
     """
-    return _changed(func, lambda buffer: _declared(buffer, unaligned=True))
-
-
-def wide(func: PrimFunc) -> PrimFunc:
-    """The same function with 64 bits for places in arrays that have more elements than 32 can number.
-
-    TVM numbers elements with what the extents of an array are written in, and says nothing where that is too narrow.
-    """
-    from tvm import tirx
-
-    def changed(buffer: Buffer) -> Buffer:
-        large = math.prod(map(int, buffer.shape)) > MOST_32
-        return _declared(buffer, shape=[tirx.IntImm("int64", int(n)) for n in buffer.shape]) if large else buffer
-
-    return _changed(func, changed)
-
-
-def _changed(func: PrimFunc, change: Callable[[Buffer], Buffer]) -> PrimFunc:
-    """The function with other buffers for its arguments."""
     import tvm_ffi
     from tvm.ir import Var
     from tvm.s_tir import SBlock
@@ -89,23 +70,27 @@ def _changed(func: PrimFunc, change: Callable[[Buffer], Buffer]) -> PrimFunc:
     # TVM refuses to match a buffer of a stricter alignment inside an argument.
     matched: list[Buffer] = []
     tvm_ffi.structural_walk(func, (SBlock, lambda block: matched.extend(m.buffer for m in block.match_buffers)))
-    changed = {buffer: change(buffer) for buffer in (*func.params, *matched)}
-    return tvm_ffi.structural_map(func, (Var, lambda var: changed.get(var, var)))
+    buffers = [buffer for buffer in (*func.params, *matched) if not aligned or _is_large(buffer)]
+    changed = {buffer: _declared(buffer, aligned) for buffer in buffers}
+    return tvm_ffi.structural_map(func, (Var, lambda var: changed.get(var, var))) if changed else func
 
 
-def _declared(buffer: Buffer, shape: Sequence[Any] | None = None, unaligned: bool = False) -> Buffer:
-    """Another buffer like it."""
-    from tvm.tirx import decl_buffer
+def _is_large(buffer: Buffer) -> bool:
+    return math.prod(map(int, buffer.shape)) > MOST_32
+
+
+def _declared(buffer: Buffer, aligned: bool) -> Buffer:
+    from tvm.tirx import IntImm, decl_buffer
 
     kind = buffer.ty
     return decl_buffer(
-        shape or kind.shape,
+        [IntImm("int64", int(extent)) for extent in kind.shape] if _is_large(buffer) else kind.shape,
         kind.dtype,
         buffer.name,
         strides=kind.strides,
         elem_offset=kind.elem_offset,
         scope=buffer.scope(),
-        data_alignment=numpy_dtype(str(buffer.dtype)).itemsize if unaligned else kind.data_alignment,
+        data_alignment=kind.data_alignment if aligned else numpy_dtype(str(buffer.dtype)).itemsize,
         offset_factor=kind.offset_factor,
         layout=kind.layout,
     )

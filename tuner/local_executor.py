@@ -157,29 +157,26 @@ class LocalSession:
                 self._measure("incumbent", self._incumbent)
 
     def _measure(self, verb: str, schedule: Schedule, **rest: Any) -> Outcome:
-        """Have the worker measure; where it is killed, once more, since others than the schedule may be the reason."""
         message = {"do": verb, "schedule": schedule.to_json(), **rest}
-        try:
-            return self._once(message, schedule)
-        except WorkerKilled:
+        outcome = self._once(message, schedule)
+        if outcome.status is Status.OVER_LIMIT and not self.device.alive:
+            # The worker was killed, by whom is not known: the schedule's fault is what happens twice.
             self._ready()
-            return self._once(message, schedule, last=True)
+            outcome = self._once(message, schedule)
+        return outcome
 
-    def _once(self, message: dict[str, Any], schedule: Schedule, last: bool = False) -> Outcome:
-        """Have the device for a measurement; raises ``WorkerKilled`` unless this is the ``last``."""
+    def _once(self, message: dict[str, Any], schedule: Schedule) -> Outcome:
         with self.device.turn():
             begun = time.time()
-            outcome = self._answered(message, schedule, last)
+            outcome = self._answered(message, schedule)
             where = {"device": f"{self.device.machine}/{self.device.name}", "began": begun, "ended": time.time()}
         return replace(outcome, notes={**outcome.notes, **where})
 
-    def _answered(self, message: dict[str, Any], schedule: Schedule, last: bool) -> Outcome:
+    def _answered(self, message: dict[str, Any], schedule: Schedule) -> Outcome:
         start = time.perf_counter()
         try:
             answer = self.device.request(message, *self.device.limits.of(schedule))
         except WorkerLost as lost:
-            if isinstance(lost, WorkerKilled) and not last:
-                raise
             return Outcome(lost.status, error=str(lost), build_s=time.perf_counter() - start)
         if answer.get("lost"):
             self.device.close()  # the device is lost to that process; the next trial starts another

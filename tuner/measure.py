@@ -17,7 +17,7 @@ import numpy as np
 from headstart_runtime.dlpack import tensor
 from headstart_runtime.memory import empty
 from schedules.compare import mismatch, poison
-from schedules.lower import wide
+from schedules.lower import for_arrays
 from schedules.schedule import Schedule
 from schedules.workload import Workload, numpy_dtype
 from targets import Target
@@ -204,6 +204,6 @@ def unscheduled(workload: Workload, target: Target, inputs: Sequence[np.ndarray]
     outputs = [empty(a.shape, numpy_dtype(a.dtype)) for a in workload.output_arguments]
     for output in outputs:
         poison(output)
-    function = tvm.compile(wide(workload.prim_func), target=target.to_tvm()).jit()["main"]
+    function = tvm.compile(for_arrays(workload.prim_func), target=target.to_tvm()).jit()["main"]
     function(*(tensor(array) for array in (*inputs, *outputs)))
     return outputs

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pytest
 
@@ -70,18 +70,25 @@ def folder(path: Path, **environment: str) -> Iterator[None]:
         yield
 
 
+def started(
+    path: Path, *words: str, errors: IO[str] | int = subprocess.DEVNULL, **environment: str
+) -> subprocess.Popen[str]:
+    """``headstart`` with these words, in a process of its own."""
+    code = "import sys; from cli.main import main; sys.argv = ['headstart', *sys.argv[1:]]; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=path,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        env={"PYTHONPATH": ":".join([str(ROOT), *sys.path]), "PATH": os.environ["PATH"], **environment},
+    )
+
+
 @contextlib.contextmanager
 def served(path: Path, *words: str) -> Iterator[str]:
     """The URL of a ``headstart serve`` of its own process, with these words."""
-    code = "import sys; from cli.main import main; sys.argv = ['headstart', *sys.argv[1:]]; main()"
-    server = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "--port=0", *words],
-        cwd=path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={"PYTHONPATH": ":".join([str(ROOT), *sys.path]), "PATH": os.environ["PATH"]},
-    )
+    server = started(path, "serve", "--port=0", *words)
     assert server.stdout
     try:
         yield str(json.loads(server.stdout.readline())["url"])

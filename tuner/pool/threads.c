@@ -106,9 +106,10 @@ static void compute(int part) {
 /* Until there is a part, or nothing has been computed for a moment. A worker that woke up so late that the caller took its
  * part stays awake while that is computed: if it slept, it would be as late for the next kernel, and so for all. */
 static void wait_busily(Worker *me) {
-  for (int idle = 0, looks = 0; idle < SPINS && atomic_load_explicit(&me->box, memory_order_relaxed) != FULL; idle++) {
-    if (atomic_load_explicit(&busy, memory_order_relaxed)) idle = 0, looks++;
-    if (looks < PATIENCE) relax();
+  int idle = 0, looks = 0;
+  while (idle < SPINS && atomic_load_explicit(&me->box, memory_order_relaxed) != FULL) {
+    idle = atomic_load_explicit(&busy, memory_order_relaxed) ? 0 : idle + 1;
+    if (idle != 0 || looks++ < PATIENCE) relax();
     else sched_yield(), looks = PATIENCE;
   }
 }

@@ -15,7 +15,7 @@ import numpy as np
 from headstart_runtime.dlpack import tensor
 from schedules.compare import poison
 from schedules.cuda.serial import serial
-from schedules.lower import PREPARE, prepared, wide
+from schedules.lower import PREPARE, for_arrays, prepared
 from schedules.schedule import Schedule
 from schedules.space import apply
 from schedules.workload import Argument, Workload, numpy_dtype
@@ -217,7 +217,7 @@ def _built(workload: Workload, target: Target, schedule: Mapping[str, Any] | Non
         module = serial(apply(workload, Schedule.from_json(schedule), target)) if schedule else workload.prim_func
         return Built(tvm.compile(module, target="llvm").jit())
     if schedule is None:
-        return Built(tvm.compile(wide(workload.prim_func), target=target.to_tvm()).jit())
+        return Built(tvm.compile(for_arrays(workload.prim_func), target=target.to_tvm()).jit())
     made = build(workload, Schedule.from_json(schedule), target)
     wanted = prepared(workload, made.lowered)
     if not wanted:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 
 from targets.errors import HeadstartError
-from tests.cli.session import ROOT, run
+from tests.cli.session import run, started
 from tests.cli.test_submit_command import add
 from tests.tuning_db.claims import batch, claim
 from tests.tuning_db.service.running import EARLY, Service, running
@@ -109,20 +107,10 @@ def test_what_may_have_arrived_is_sent_again_as_it_was(race: Service) -> None:
 @contextlib.contextmanager
 def following(folder: Path, service: Service) -> Iterator[subprocess.Popen[str]]:
     """``headstart submit --follow`` in a process of its own, told to end as by Ctrl-C."""
-    code = "import sys; from cli.main import main; sys.argv = ['headstart', *sys.argv[1:]]; main()"
     words = ["--release", "r1", "--key", "acme.key", "--from", "v5.db", "--follow", "0.2s", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "submit", *words, "--token-file", "acme.token"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "said").open("w"),
-        text=True,
-        env={
-            "PYTHONPATH": ":".join([str(ROOT), *sys.path]),
-            "PATH": os.environ["PATH"],
-            "HEADSTART_DB": f"http://127.0.0.1:{service.port}",
-        },
-    )
+    url = f"http://127.0.0.1:{service.port}"
+    with (folder / "said").open("w") as said:
+        process = started(folder, "submit", *words, "--token-file", "acme.token", errors=said, HEADSTART_DB=url)
     try:
         yield process
         process.send_signal(signal.SIGINT)
